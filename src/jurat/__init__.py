@@ -1,0 +1,1 @@
+"""Jurat: one control plane for accountable AI."""

@@ -1,0 +1,11 @@
+"""Floor 0: what every other floor may lean on, and what leans on nothing.
+
+`errors`   the one tree of errors, with codes, details and hints
+`ids`      typed, time-ordered identifiers (`evt_…`, `prn_…`)
+`clock`    the only source of time; tests inject their own
+`jsonio`   strict JSON in, deterministic JSON out
+`digests`  `sha256:…` names of bytes, files and folders
+`units`    `100ms`, `0.1%`, `2GB`, `48h` as exact numbers with a dimension
+`settings` `jurat.toml`: one table of keys, types, defaults and help
+`files`    writes that are whole or not there at all
+"""

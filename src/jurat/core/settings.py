@@ -1,0 +1,131 @@
+"""`jurat.toml`: one table of keys, types, defaults and help. Read once, in `app/wiring.py`; frozen afterwards.
+
+An unknown key, a wrong type or a newer format stops the start with a hint. Nothing connects here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from jurat.core.errors import Malformed, NotFound
+from jurat.core.units import parse_duration_s
+from jurat.core.workspace import FORMAT_VERSION, Workspace
+
+
+def _setting(default: object, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting there is. A key's help is its documentation: `jurat init` writes it into the file."""
+
+    format: int = _setting(FORMAT_VERSION, "version of the workspace's layout; written by `jurat init`, never by hand")
+    tenant: str = _setting("main", "name of the tenant; part of every log's origin")
+    log_host: str = _setting("jurat.local", "first part of every log's origin, a name you control; fixed once the first event is sealed")
+    api_port: int = _setting(8700, "port of the HTTP API on `bind`; 0 takes a free one")
+    gateway_port: int = _setting(8701, "port of the inference gateway on `bind`; 0 takes a free one")
+    bind: str = _setting("127.0.0.1", "address that the doors listen on; anything but loopback wants TLS in front")
+    publish_interval: str = _setting("1s", "how often the logs are sealed: 200ms to 10s")
+    merge_delay: str = _setting("10s", "promised time from receipt to seal (MMD)")
+    lock_path: str = _setting("lock/lock.sqlite", "last signed checkpoints; relative to the workspace; another volume is better")
+    token_lifetime: str = _setting("15min", "default lifetime of an access token")
+    approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
+    database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
+    database_user: str = _setting("", "the account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres` if there is one")
+    max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
+    min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")
+
+    @property
+    def publish_interval_s(self) -> float:
+        return parse_duration_s(self.publish_interval)
+
+    @property
+    def merge_delay_s(self) -> float:
+        return parse_duration_s(self.merge_delay)
+
+
+def load_settings(workspace: Workspace) -> Settings:
+    """Return the workspace's settings.
+
+    Raises:
+        NotFound: there is no workspace here.
+        Malformed: not TOML, an unknown key, a wrong type or value, or a newer format.
+    """
+    path = workspace.settings_file
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(
+            f"`{workspace.root}` is not a jurat workspace: it has no `jurat.toml`", hint=f"make one with `jurat init {workspace.root}`"
+        ) from None
+    try:
+        found = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"`{path}` is not TOML: {str(error).lower()}", hint="repair that line, or compare with a fresh `jurat init`") from error
+    return parse_settings(found, source=str(path))
+
+
+def parse_settings(found: dict[str, Any], *, source: str) -> Settings:
+    """Return the settings in a parsed table; what is missing takes its default."""
+    version = found.get("format", FORMAT_VERSION)
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise Malformed(
+            f"`{source}` has format `{version}`, this jurat reads up to `{FORMAT_VERSION}`",
+            hint="the workspace was made by a newer jurat: install that version or a later one",
+            code="workspace_too_new",
+        )
+    known = {item.name: item for item in fields(Settings)}
+    for key, value in found.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+            raise Malformed(f"unknown key `{key}` in `{source}`", hint=hint, code="unknown_setting")
+        expected = type(known[key].default)
+        if type(value) is not expected:
+            raise Malformed(f"`{key}` in `{source}` is a `{type(value).__name__}`, expected a `{expected.__name__}`")
+    settings = Settings(**found)
+    _check(settings, source)
+    return settings
+
+
+def format_settings(settings: Settings) -> str:
+    """Return the text of a `jurat.toml`, each key under its help."""
+    lines = ["# Settings of this jurat workspace. Unknown keys are refused.", ""]
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        shown = str(value) if isinstance(value, int) else '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        lines += [f"# {item.metadata['help']}", f"{item.name} = {shown}", ""]
+    return "\n".join(lines)
+
+
+def lock_file(workspace: Workspace, settings: Settings) -> Path:
+    """Return where the lock store lies: an absolute `lock_path`, or one relative to the workspace."""
+    return workspace.root / settings.lock_path
+
+
+def database_url() -> str | None:
+    """Return the organisation's own server from `JURAT_DATABASE_URL`, or None for the embedded one."""
+    return os.environ.get("JURAT_DATABASE_URL") or None
+
+
+def _check(settings: Settings, source: str) -> None:
+    for key in ("publish_interval", "merge_delay", "token_lifetime", "approval_lifetime"):
+        try:
+            parse_duration_s(getattr(settings, key))
+        except Malformed as error:
+            raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
+    if not 0.2 <= settings.publish_interval_s <= 10:
+        raise Malformed(f"`publish_interval` in `{source}` is `{settings.publish_interval}`, expected `200ms` to `10s`")
+    for key in ("api_port", "gateway_port"):
+        if not 0 <= getattr(settings, key) <= 65535:
+            raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected 0 to 65535")
+    for key in ("tenant", "log_host"):
+        text = getattr(settings, key)
+        if not text or not all(c.isascii() and (c.isalnum() or c in "-.") for c in text):
+            raise Malformed(f"`{key}` in `{source}` is `{text}`, expected letters, digits, `-` and `.`")

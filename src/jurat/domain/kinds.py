@@ -1,0 +1,96 @@
+"""The catalogue of events: every kind, its number in the log, its retention class.
+
+LAW OF THIS TABLE: a code, once used, is never given to another kind and never removed; a kind's meaning never changes
+(a new version of it is a new line). Codes are part of the ledger's entry format (`ledger.md` §3.2).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from jurat.core.errors import Malformed
+
+
+class RetentionClass(StrEnum):
+    """Each kind has one; each has its own log."""
+
+    TRAINING = "training"
+    DEPLOYMENT = "deployment"
+    INFERENCE = "inference"
+    ACCESS = "access"
+    CONFIGURATION = "configuration"
+    ERROR = "error"
+
+
+class Kind(NamedTuple):
+    """A named kind of event."""
+
+    code: int
+    name: str
+    retention: RetentionClass
+    meaning: str
+
+
+_C = RetentionClass
+CATALOGUE: Final = (
+    Kind(1, "workspace.created.v1", _C.CONFIGURATION, "a workspace was made, with these log keys"),
+    Kind(2, "principal.registered.v1", _C.CONFIGURATION, "someone or something that can act became known"),
+    Kind(3, "policy_set.applied.v1", _C.CONFIGURATION, "this set of policies is in force from now on"),
+    Kind(4, "gates.applied.v1", _C.CONFIGURATION, "this gate file is in force from now on"),
+    Kind(5, "endpoint.configured.v1", _C.CONFIGURATION, "an inference endpoint points at a server, with these guardrails"),
+    Kind(6, "events.imported.v1", _C.CONFIGURATION, "reserved: records of another system were taken over"),
+    Kind(10, "role.granted.v1", _C.ACCESS, "a principal holds a role, for a reason, until a time"),
+    Kind(11, "role.revoked.v1", _C.ACCESS, "a grant ended before its time"),
+    Kind(12, "token.issued.v1", _C.ACCESS, "an access token was handed out (its hash is in the vault)"),
+    Kind(13, "token.revoked.v1", _C.ACCESS, "an access token ended before its time"),
+    Kind(14, "act.denied.v1", _C.ACCESS, "an act was refused, by a policy or by a rule, for these reasons"),
+    Kind(15, "data.read.v1", _C.ACCESS, "someone was given a data set to read, for a purpose"),
+    Kind(16, "records.read.v1", _C.ACCESS, "someone read the ledger"),
+    Kind(20, "dataset.registered.v1", _C.TRAINING, "a version of a data set became known by its digest"),
+    Kind(21, "evidence.measured.v1", _C.TRAINING, "a result was measured on a version's digest"),
+    Kind(22, "artefact.scanned.v1", _C.TRAINING, "an artefact was scanned before anything loaded it"),
+    Kind(30, "system.registered.v1", _C.DEPLOYMENT, "an AI system, with purpose, owner and risk tier, became known"),
+    Kind(31, "version.registered.v1", _C.DEPLOYMENT, "an immutable model version became known by its digest"),
+    Kind(32, "gate.checked.v1", _C.DEPLOYMENT, "a gate was checked against evidence, with this verdict"),
+    Kind(33, "promotion.requested.v1", _C.DEPLOYMENT, "a promotion waits for approval of exactly this digest"),
+    Kind(34, "request.approved.v1", _C.DEPLOYMENT, "one person approved exactly what was shown"),
+    Kind(35, "request.rejected.v1", _C.DEPLOYMENT, "one person said no, with a reason"),
+    Kind(36, "version.promoted.v1", _C.DEPLOYMENT, "a version moved to a later stage"),
+    Kind(37, "version.retired.v1", _C.DEPLOYMENT, "a version left service"),
+    Kind(50, "prediction.requested.v1", _C.INFERENCE, "a prediction was asked for and is about to be sent to the model"),
+    Kind(51, "prediction.made.v1", _C.INFERENCE, "a model answered; the answer was released, withheld or abstained from"),
+    Kind(52, "prediction.overridden.v1", _C.INFERENCE, "a person decided a case in place of the model"),
+    Kind(70, "prediction.failed.v1", _C.ERROR, "a prediction got no answer"),
+    Kind(71, "guardrail.failed.v1", _C.ERROR, "a guardrail could not run; what happened instead is named"),
+    Kind(72, "event.rejected.v1", _C.ERROR, "an event was refused; its commitment and the reason are kept"),
+)
+
+BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}
+BY_CODE: Final = {kind.code: kind for kind in CATALOGUE}
+
+
+def kind_named(name: str) -> Kind:
+    """Return the kind of that name.
+
+    Raises:
+        Malformed: there is none.
+    """
+    try:
+        return BY_NAME[name]
+    except KeyError:
+        raise Malformed(f"event kind `{name[:80]}` is not in the catalogue", hint="see docs/words.md for the kinds there are") from None
+
+
+class Producer(NamedTuple):
+    """A service of ours that writes to the ledger. Numbers follow the same law as kinds."""
+
+    code: int
+    name: str
+
+
+RELAY: Final = Producer(1, "relay")  # moves PostgreSQL's outbox into the ledger
+GATEWAY: Final = Producer(2, "gateway")  # predictions, as they happen
+CONTROL: Final = Producer(3, "control")  # observations of the API and the command line (reads)
+BENCH: Final = Producer(900, "bench")  # load tests only
+PRODUCERS: Final = {p.code: p for p in (RELAY, GATEWAY, CONTROL, BENCH)}
