@@ -37,7 +37,7 @@ class Settings:
     token_lifetime: str = _setting("15min", "default lifetime of an access token")
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
-    database_user: str = _setting("", "the account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres` if there is one")
+    database_user: str = _setting("", "account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres`")
     max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
     min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")
 
@@ -67,7 +67,9 @@ def load_settings(workspace: Workspace) -> Settings:
     try:
         found = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"`{path}` is not TOML: {str(error).lower()}", hint="repair that line, or compare with a fresh `jurat init`") from error
+        raise Malformed(
+            f"`{path}` is not TOML: {str(error).lower()}", hint="repair that line, or compare with a fresh `jurat init`"
+        ) from error
     return parse_settings(found, source=str(path))
 
 

@@ -1,15 +1,15 @@
 """Where things lie in a workspace. Names only: nothing here opens, creates or trusts a file.
 
-    <root>/
-      jurat.toml                 settings (core.settings)
-      gates.yaml  policies/      the rules, as readable files; in force is what was *applied*, not what lies here
-      keys/                      0700: signing.key and log-keys.json (public); never in a backup that others read
-      ledger/                    the logs, journal, Parquet (ledger.layout); not trusted
-      lock/lock.sqlite           last signed checkpoint of each log; put it on another volume by `lock_path`
-      postgres/                  the embedded cluster, or a pointer to where it had to go
-      artefacts/                 content-addressed: <2 hex>/<64 hex>
-      credentials/               0600 token files of the people who use this machine
-      run/                       sockets, ports, pids of the running process tree
+<root>/
+  jurat.toml                 settings (core.settings)
+  gates.yaml  policies/      the rules, as readable files; in force is what was *applied*, not what lies here
+  keys/                      0700: signing.key and log-keys.json (public); never in a backup that others read
+  ledger/                    the logs, journal, Parquet (ledger.layout); not trusted
+  lock/lock.sqlite           last signed checkpoint of each log; put it on another volume by `lock_path`
+  postgres/                  the embedded cluster, or a pointer to where it had to go
+  artefacts/                 content-addressed: <2 hex>/<64 hex>
+  credentials/               0600 token files of the people who use this machine
+  run/                       sockets, ports, pids of the running process tree
 """
 
 from __future__ import annotations

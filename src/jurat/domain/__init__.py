@@ -1,1 +1,15 @@
-"""TODO."""
+"""Floor 2: what may happen in governance. Pure: no clock, no store, no network; the same input gives the same answer.
+
+`kinds`     the catalogue of events: codes, names, retention classes
+`facts`     what each kind of event says (its `data`)
+`events`    the envelope around a fact; bytes in and out
+`commands`  what can be asked for, with the permission each one needs
+`rows`      what holds now, one type per table
+`state`     how rows are read; the in-memory state
+`evolve`    event → rows: the only way that state changes
+`stages`    experiment → development → staging → production → retired
+`quorum`    how many different people really said yes
+`gates`     evidence against the gate file, with three verdicts
+`decide`    command → events: the law; its last lines are the table of contents
+`decide_access` `decide_models` `decide_requests`  the law by subject
+"""

@@ -1,0 +1,166 @@
+"""Event → rows. The only way that state changes, here and in a rebuild; pure, total and forgiving of nothing.
+
+Observations (predictions, reads, denials, tokens) change no row: the ledger alone keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from jurat.core.errors import Tampered
+from jurat.domain import facts, rows
+from jurat.domain.events import Event
+from jurat.domain.rows import R
+from jurat.domain.stages import Stage
+from jurat.domain.state import Put, State
+
+
+def evolve(state: State, event: Event) -> list[Put]:
+    """Return the changes of state that an event causes.
+
+    Raises:
+        Tampered: the event speaks of something that no earlier event made.
+    """
+    change = CHANGES.get(type(event.data))
+    return change(state, event, event.data) if change else []
+
+
+def evidence_key(version: str, evidence_type: str) -> str:
+    """Return the key of the latest evidence of one type on one version."""
+    return f"{version}/{evidence_type}"
+
+
+def _principal_registered(state: State, event: Event, data: facts.PrincipalRegistered) -> list[Put]:
+    row = rows.Principal(as_of=event.id, principal=data.principal, type=data.type, owner=data.owner, name=data.name)
+    return [Put("principals", data.principal, row)]
+
+
+def _role_granted(state: State, event: Event, data: facts.RoleGranted) -> list[Put]:
+    row = rows.Grant(
+        as_of=event.id, grant=data.grant, principal=data.principal, role=data.role, scope=data.scope,
+        reason=data.reason, granted_by=event.actor.principal, expires_at=data.expires_at,
+    )  # fmt: skip
+    return [Put("grants", data.grant, row)]
+
+
+def _role_revoked(state: State, event: Event, data: facts.RoleRevoked) -> list[Put]:
+    return [Put("grants", data.grant, None)]
+
+
+def _policy_set_applied(state: State, event: Event, data: facts.PolicySetApplied) -> list[Put]:
+    row = rows.PolicySetInForce(as_of=event.id, digest=data.digest, files=data.files, schema=data.schema)
+    return [Put("policy_sets", "current", row), Put("policy_sets", data.digest, row)]
+
+
+def _gates_applied(state: State, event: Event, data: facts.GatesApplied) -> list[Put]:
+    row = rows.GatesInForce(as_of=event.id, digest=data.digest, source=data.source)
+    return [Put("gate_files", "current", row), Put("gate_files", data.digest, row)]
+
+
+def _dataset_registered(state: State, event: Event, data: facts.DatasetRegistered) -> list[Put]:
+    row = rows.Dataset(
+        as_of=event.id, dataset=data.dataset, collection=data.collection, digest=data.digest,
+        rows=data.rows, registered_by=event.actor.principal,
+    )  # fmt: skip
+    return [Put("datasets", data.dataset, row)]
+
+
+def _system_registered(state: State, event: Event, data: facts.SystemRegistered) -> list[Put]:
+    row = rows.System(as_of=event.id, system=data.system, purpose=data.purpose, owner=data.owner, risk_tier=data.risk_tier)
+    return [Put("systems", data.system, row)]
+
+
+def _version_registered(state: State, event: Event, data: facts.VersionRegistered) -> list[Put]:
+    row = rows.Version(
+        as_of=event.id, version=data.version, model=data.model, system=data.system, digest=data.digest, artefacts=data.artefacts,
+        training_dataset=data.training_data.dataset, author=data.author, registered=event.id,
+        stage=Stage.DEVELOPMENT, stage_since=event.at,
+    )  # fmt: skip
+    return [Put("versions", data.version, row)]
+
+
+def _evidence_measured(state: State, event: Event, data: facts.EvidenceMeasured) -> list[Put]:
+    row = rows.Evidence(
+        as_of=event.id, version=data.version, type=data.type, version_digest=data.version_digest,
+        dataset=data.dataset, measured_at=event.at, metrics=data.metrics,
+    )  # fmt: skip
+    return [Put("evidence", evidence_key(data.version, data.type), row)]
+
+
+def _promotion_requested(state: State, event: Event, data: facts.PromotionRequested) -> list[Put]:
+    row = rows.Request(
+        as_of=event.id, request=data.request, version=data.version, version_digest=data.version_digest, to_stage=data.to_stage,
+        requested_by=event.actor.principal, shown=data.shown, shown_digest=data.shown_digest,
+        approver_roles=data.approver_roles, expires_at=data.expires_at,
+    )  # fmt: skip
+    return [Put("requests", data.request, row)]
+
+
+def _request_approved(state: State, event: Event, data: facts.RequestApproved) -> list[Put]:
+    request = _known(state, rows.Request, data.request, event)
+    approval = rows.Approval(event=event.id, principal=event.actor.principal, person=event.actor.chain[0], roles=data.roles, at=event.at)
+    return [Put("requests", data.request, msgspec.structs.replace(request, as_of=event.id, approvals=[*request.approvals, approval]))]
+
+
+def _request_rejected(state: State, event: Event, data: facts.RequestRejected) -> list[Put]:
+    request = _known(state, rows.Request, data.request, event)
+    return [Put("requests", data.request, msgspec.structs.replace(request, as_of=event.id, status="rejected"))]
+
+
+def _version_promoted(state: State, event: Event, data: facts.VersionPromoted) -> list[Put]:
+    version = _known(state, rows.Version, data.version, event)
+    puts = [Put("versions", data.version, msgspec.structs.replace(version, as_of=event.id, stage=data.to_stage, stage_since=event.at))]
+    if data.request is not None:
+        request = _known(state, rows.Request, data.request, event)
+        puts.append(Put("requests", data.request, msgspec.structs.replace(request, as_of=event.id, status="used")))
+    return puts
+
+
+def _version_retired(state: State, event: Event, data: facts.VersionRetired) -> list[Put]:
+    version = _known(state, rows.Version, data.version, event)
+    return [Put("versions", data.version, msgspec.structs.replace(version, as_of=event.id, stage=Stage.RETIRED, stage_since=event.at))]
+
+
+def _endpoint_configured(state: State, event: Event, data: facts.EndpointConfigured) -> list[Put]:
+    version = _known(state, rows.Version, data.version, event)
+    row = rows.Endpoint(
+        as_of=event.id, endpoint=data.endpoint, version=data.version, version_digest=data.version_digest, stage=data.stage,
+        system=version.system, upstream=data.upstream, confidence_floor=data.confidence_floor,
+        requests_per_minute=data.requests_per_minute, blocked_patterns=data.blocked_patterns,
+    )  # fmt: skip
+    return [Put("endpoints", data.endpoint, row)]
+
+
+def _prediction_overridden(state: State, event: Event, data: facts.PredictionOverridden) -> list[Put]:
+    row = rows.Override(as_of=event.id, prediction=data.prediction, output=data.output, by=event.actor.principal)
+    return [Put("overrides", data.prediction, row)]
+
+
+def _known(state: State, row: type[R], key: str, event: Event) -> R:
+    found = state.get(row, key)
+    if found is None:
+        raise Tampered(f"event `{event.id}` ({event.kind.name}) speaks of `{key}`, which no earlier event made")
+    return found
+
+
+CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]] = {
+    facts.PrincipalRegistered: _principal_registered,
+    facts.RoleGranted: _role_granted,
+    facts.RoleRevoked: _role_revoked,
+    facts.PolicySetApplied: _policy_set_applied,
+    facts.GatesApplied: _gates_applied,
+    facts.DatasetRegistered: _dataset_registered,
+    facts.SystemRegistered: _system_registered,
+    facts.VersionRegistered: _version_registered,
+    facts.EvidenceMeasured: _evidence_measured,
+    facts.PromotionRequested: _promotion_requested,
+    facts.RequestApproved: _request_approved,
+    facts.RequestRejected: _request_rejected,
+    facts.VersionPromoted: _version_promoted,
+    facts.VersionRetired: _version_retired,
+    facts.EndpointConfigured: _endpoint_configured,
+    facts.PredictionOverridden: _prediction_overridden,
+}

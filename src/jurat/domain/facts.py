@@ -1,0 +1,412 @@
+"""What each kind of event says: the `data` of its envelope.
+
+LAW: fields are only ever added, last, with a default; never renamed, removed or given another meaning. Golden bytes of
+every version stay in `tests/vectors/events/`. No secret and no raw personal data has a place here: people are `prn_…`
+(their names lie in the vault), inputs of predictions are salted hashes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False):
+    """Base of all facts."""
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+class WorkspaceCreated(Fact, frozen=True, kw_only=True):
+    tenant: str
+    log_keys: list[dict[str, Any]]  # public keys of every log, as in keys/log-keys.json
+
+
+class PrincipalType(StrEnum):
+    """Who can act."""
+
+    PERSON = "person"
+    SERVICE = "service"
+    AGENT = "agent"  # an AI
+    PROCESS = "process"  # a pipeline, a job
+
+
+class PrincipalRegistered(Fact, frozen=True, kw_only=True):
+    principal: str
+    type: PrincipalType
+    owner: str | None  # the person who answers for a service, agent or process
+    name: str | None  # of a service, agent or process; a person's name is in the vault
+
+
+class PolicySetApplied(Fact, frozen=True, kw_only=True):
+    digest: str
+    files: dict[str, str]  # file name → Cedar source
+    schema: str
+    reason: str
+    previous: str | None = None
+
+
+class GatesApplied(Fact, frozen=True, kw_only=True):
+    digest: str
+    source: str  # the YAML, as written
+    reason: str
+    previous: str | None = None
+
+
+class EndpointConfigured(Fact, frozen=True, kw_only=True):
+    endpoint: str
+    version: str  # credit@1.1.0
+    version_digest: str
+    stage: str
+    upstream: str  # base URL of a server that speaks the Open Inference Protocol V2
+    confidence_floor: float  # 0–1; below it the answer is an abstention
+    requests_per_minute: int
+    blocked_patterns: list[str]
+    previous_version: str | None = None
+
+
+# --- access ----------------------------------------------------------------------------------------------------------
+
+
+class RoleGranted(Fact, frozen=True, kw_only=True):
+    grant: str
+    principal: str
+    role: str
+    scope: str  # a resource prefix such as `models/dev/`, or `*`
+    reason: str
+    expires_at: str | None  # None only for the bootstrap grant
+
+
+class RoleRevoked(Fact, frozen=True, kw_only=True):
+    grant: str
+    principal: str
+    role: str
+    reason: str
+
+
+class TokenIssued(Fact, frozen=True, kw_only=True):
+    token: str
+    principal: str
+    chain: list[str]
+    expires_at: str
+
+
+class TokenRevoked(Fact, frozen=True, kw_only=True):
+    token: str
+    principal: str
+    reason: str
+
+
+class ActDenied(Fact, frozen=True, kw_only=True):
+    command: str
+    permission: str
+    by: str  # `policy` or `rule`
+    rule: str  # a stable name, such as `no_self_approval`
+    detail: str
+    hint: str
+    reasons: list[str]
+    clauses: list[Clause] = []
+
+
+class DataRead(Fact, frozen=True, kw_only=True):
+    dataset: str
+    dataset_digest: str
+    purpose: str
+
+
+class RecordsRead(Fact, frozen=True, kw_only=True):
+    question: str
+    subject: str
+    as_of: dict[str, int]
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+class DataSheet(msgspec.Struct, frozen=True, kw_only=True):
+    """Where data came from and what is known to be wrong with it."""
+
+    purpose: str
+    source: str
+    collection_method: str
+    licence: str
+    known_biases: list[str]
+    sensitive_columns: list[str]
+    label: str
+    favourable_outcome: str
+
+
+class DatasetRegistered(Fact, frozen=True, kw_only=True):
+    dataset: str  # german-credit@v1-2026-11-25
+    collection: str  # `training` or `production`
+    digest: str
+    rows: int
+    columns: list[str]
+    sheet: DataSheet
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured number in base units (seconds, bytes, ratio), with its 95 % interval where it has one."""
+
+    name: str
+    value: float | None  # None: not enough data, and `reason` says why
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    group_by: str = ""  # the protected column that groups were made by
+    reason: str = ""
+
+
+class EvidenceMeasured(Fact, frozen=True, kw_only=True):
+    type: str  # `evaluation`, `bias_test`, `soak`
+    version: str
+    version_digest: str
+    dataset: str  # the data that it was measured on; for a soak: the log
+    dataset_digest: str
+    metrics: list[Metric]
+    method: str
+    environment: dict[str, str]
+    duration_s: float
+
+
+class ArtefactScanned(Fact, frozen=True, kw_only=True):
+    artefact_digest: str
+    verdict: str  # `clean` or `refused`
+    format: str
+    reasons: list[str]
+    size_bytes: int
+
+
+# --- deployment ------------------------------------------------------------------------------------------------------
+
+
+class RiskTier(StrEnum):
+    """The AI Act's tiers, as far as they may be operated at all."""
+
+    MINIMAL = "minimal"
+    LIMITED = "limited"
+    HIGH = "high"
+
+
+class SystemRegistered(Fact, frozen=True, kw_only=True):
+    system: str
+    purpose: str
+    owner: str
+    risk_tier: RiskTier
+    affected_persons: str
+
+
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the six versioned parts: its human version and its digest."""
+
+    version: str
+    digest: str
+    size_bytes: int = 0
+
+
+class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All six parts; a version's digest is the digest of this."""
+
+    weights: Artefact  # 1.1.0-3f9a01b2c4d5
+    training_code: Artefact  # example.org/credit@<commit>
+    training_data: Artefact  # german-credit:v1-2026-11-25
+    feature_definitions: Artefact  # features-schema:1.0.0
+    serving_configuration: Artefact  # serve-config:1.0.0
+    dependencies: Artefact  # requirements-lock:sha256:…
+
+
+class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
+    dataset: str
+    dataset_digest: str
+    row_count: int
+    feature_columns: list[str]
+
+
+class TrainingCode(msgspec.Struct, frozen=True, kw_only=True):
+    git_repo: str
+    git_commit: str
+    git_branch: str
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    hyperparameters: dict[str, Any]
+    training_duration_s: float
+    hardware: str
+
+
+class VersionRegistered(Fact, frozen=True, kw_only=True):
+    version: str  # credit@1.1.0
+    model: str
+    system: str
+    digest: str  # digest_json(artefacts)
+    artefacts: Artefacts
+    training_data: TrainingData
+    training_code: TrainingCode
+    training_config: TrainingConfig
+    claimed_metrics: dict[str, float]  # what the author says; never evidence
+    validation_dataset: str
+    author: str
+
+
+class Clause(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition of a gate and how it stood."""
+
+    gate: str  # `automated_tests`
+    condition: str  # `accuracy >= 0.85`
+    verdict: str  # pass, fail, not_enough_data
+    found: str  # for people: `0.853 [0.81, 0.89]`
+    reason: str
+    evidence: list[str] = []  # event ids
+
+
+class GateChecked(Fact, frozen=True, kw_only=True):
+    version: str
+    version_digest: str
+    stage: str
+    gate_file: str
+    verdict: str
+    clauses: list[Clause]
+
+
+class PromotionRequested(Fact, frozen=True, kw_only=True):
+    request: str
+    version: str
+    version_digest: str
+    to_stage: str
+    shown: dict[str, Any]  # exactly what approvers are shown
+    shown_digest: str
+    approver_roles: list[str]
+    expires_at: str
+
+
+class RequestApproved(Fact, frozen=True, kw_only=True):
+    request: str
+    version: str
+    shown_digest: str
+    roles: list[str]  # the approver roles that this person holds
+    comment: str
+
+
+class RequestRejected(Fact, frozen=True, kw_only=True):
+    request: str
+    version: str
+    shown_digest: str
+    comment: str
+
+
+class VersionPromoted(Fact, frozen=True, kw_only=True):
+    version: str
+    version_digest: str
+    from_stage: str
+    to_stage: str
+    gate_check: str  # event id
+    request: str | None
+    approvals: list[str]  # event ids
+
+
+class VersionRetired(Fact, frozen=True, kw_only=True):
+    version: str
+    version_digest: str
+    from_stage: str
+    reason: str
+
+
+# --- inference and errors --------------------------------------------------------------------------------------------
+
+
+class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
+    """What one check on the path of a prediction did."""
+
+    name: str
+    status: str  # ran, skipped, failed_closed, failed_open
+    reason: str = ""
+
+
+class PredictionRequested(Fact, frozen=True, kw_only=True):
+    prediction: str
+    endpoint: str
+    version: str
+    version_digest: str
+    input_hash: str  # salted: sha256 over a salt that is not kept with it
+    guardrails: list[Guardrail]
+
+
+class PredictionMade(Fact, frozen=True, kw_only=True):
+    prediction: str
+    endpoint: str
+    version: str
+    version_digest: str
+    input_hash: str
+    output: Any
+    confidence: float
+    outcome: str  # released, abstained, blocked
+    latency_ms: float
+    guardrails: list[Guardrail]
+
+
+class PredictionOverridden(Fact, frozen=True, kw_only=True):
+    prediction: str
+    version: str
+    model_output: Any
+    output: Any
+    reason: str
+
+
+class PredictionFailed(Fact, frozen=True, kw_only=True):
+    prediction: str
+    endpoint: str
+    version: str
+    version_digest: str
+    reason: str
+    guardrails: list[Guardrail]
+
+
+class GuardrailFailed(Fact, frozen=True, kw_only=True):
+    endpoint: str
+    guardrail: str
+    status: str
+    reason: str
+    version: str = ""
+
+
+class EventRejected(Fact, frozen=True, kw_only=True):
+    producer: str
+    reason: str
+    commitment: str
+
+
+FACTS: Final[dict[str, type[Fact]]] = {
+    "workspace.created.v1": WorkspaceCreated,
+    "principal.registered.v1": PrincipalRegistered,
+    "policy_set.applied.v1": PolicySetApplied,
+    "gates.applied.v1": GatesApplied,
+    "endpoint.configured.v1": EndpointConfigured,
+    "role.granted.v1": RoleGranted,
+    "role.revoked.v1": RoleRevoked,
+    "token.issued.v1": TokenIssued,
+    "token.revoked.v1": TokenRevoked,
+    "act.denied.v1": ActDenied,
+    "data.read.v1": DataRead,
+    "records.read.v1": RecordsRead,
+    "dataset.registered.v1": DatasetRegistered,
+    "evidence.measured.v1": EvidenceMeasured,
+    "artefact.scanned.v1": ArtefactScanned,
+    "system.registered.v1": SystemRegistered,
+    "version.registered.v1": VersionRegistered,
+    "gate.checked.v1": GateChecked,
+    "promotion.requested.v1": PromotionRequested,
+    "request.approved.v1": RequestApproved,
+    "request.rejected.v1": RequestRejected,
+    "version.promoted.v1": VersionPromoted,
+    "version.retired.v1": VersionRetired,
+    "prediction.requested.v1": PredictionRequested,
+    "prediction.made.v1": PredictionMade,
+    "prediction.overridden.v1": PredictionOverridden,
+    "prediction.failed.v1": PredictionFailed,
+    "guardrail.failed.v1": GuardrailFailed,
+    "event.rejected.v1": EventRejected,
+}
+KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

@@ -1,0 +1,146 @@
+"""What holds now, one type per table of `view.*`. Rows are made by `evolve` only, and each names the event that made it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from jurat.domain.facts import Artefacts, Metric, PrincipalType, RiskTier
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all rows. `as_of` is the id of the event that made the row what it is."""
+
+    as_of: str
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Principal(Row, frozen=True, kw_only=True):
+    principal: str
+    type: PrincipalType
+    owner: str | None
+    name: str | None
+    active: bool = True
+
+
+class Grant(Row, frozen=True, kw_only=True):
+    grant: str
+    principal: str
+    role: str
+    scope: str
+    reason: str
+    granted_by: str
+    expires_at: str | None
+
+
+class PolicySetInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    files: dict[str, str]
+    schema: str
+
+
+class GatesInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    source: str
+
+
+class Dataset(Row, frozen=True, kw_only=True):
+    dataset: str
+    collection: str
+    digest: str
+    rows: int
+    registered_by: str
+
+
+class System(Row, frozen=True, kw_only=True):
+    system: str
+    purpose: str
+    owner: str
+    risk_tier: RiskTier
+
+
+class Version(Row, frozen=True, kw_only=True):
+    version: str
+    model: str
+    system: str
+    digest: str
+    artefacts: Artefacts
+    training_dataset: str
+    author: str
+    registered: str  # event id of the registration
+    stage: str
+    stage_since: str  # RFC 3339, from the event that moved it
+
+
+class Evidence(Row, frozen=True, kw_only=True):
+    """Key `<version>/<type>`: the latest of its type; older ones are in the ledger."""
+
+    version: str
+    type: str
+    version_digest: str
+    dataset: str
+    measured_at: str
+    metrics: list[Metric]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    event: str
+    principal: str
+    person: str  # who answers for the principal
+    roles: list[str]
+    at: str
+
+
+class Request(Row, frozen=True, kw_only=True):
+    request: str
+    version: str
+    version_digest: str
+    to_stage: str
+    requested_by: str
+    shown: dict[str, Any]
+    shown_digest: str
+    approver_roles: list[str]
+    expires_at: str
+    approvals: list[Approval] = []
+    status: str = "waiting_for_approvers"  # waiting_for_approvers | rejected | used
+
+
+class Endpoint(Row, frozen=True, kw_only=True):
+    endpoint: str
+    version: str
+    version_digest: str
+    stage: str
+    system: str
+    upstream: str
+    confidence_floor: float
+    requests_per_minute: int
+    blocked_patterns: list[str]
+
+
+class Override(Row, frozen=True, kw_only=True):
+    prediction: str
+    output: Any
+    by: str
+
+
+ROWS: Final[dict[str, type[Row]]] = {
+    "principals": Principal,
+    "grants": Grant,
+    "policy_sets": PolicySetInForce,
+    "gate_files": GatesInForce,
+    "datasets": Dataset,
+    "systems": System,
+    "versions": Version,
+    "evidence": Evidence,
+    "requests": Request,
+    "endpoints": Endpoint,
+    "overrides": Override,
+}
+TABLE_OF: Final = {row: table for table, row in ROWS.items()}
