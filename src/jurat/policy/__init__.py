@@ -1,1 +1,12 @@
-"""TODO."""
+"""Floor 1: the two instruments that say no. Pure: text and values in, verdicts with reasons out.
+
+`metrics`    what a gate may measure: scale, better side, believable range
+`conditions` `latency_p99 <= 100ms`: read once, checked against measurements, three verdicts
+`gatefile`   the gates before `staging` and `production`, strict YAML
+`plainyaml`  YAML at its plainest, each refusal with its line
+`resources`  `models/prod/churn@2.3.1`: paths of what is acted on, as policies see them
+`policyset`  Cedar policies and their schema, validated together, named by one digest
+`engine`     may this principal do this? allow or deny, the policies that decided, and the reasons
+`explain`    after a deny: what stood in the way, and which role would have opened it
+`defaults/`  the policies that a new workspace starts with, one file a role
+"""
