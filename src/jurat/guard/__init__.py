@@ -1,1 +1,6 @@
-"""TODO."""
+"""Floor 1: checks that a thing must pass before it goes on. Pure: no clock, no network, no policy of their own.
+
+`filters`    patterns that a text must not contain, all at once, in linear time
+`limits`     token buckets with an injected clock
+`artefacts`  what a model file is, before anything loads it
+"""
