@@ -12,7 +12,7 @@ from typing import Final
 from jurat.core.clock import Clock
 from jurat.core.errors import Malformed
 
-PREFIXES: Final = frozenset({"evt", "prn", "req", "prd", "inc", "cas", "tok", "run", "log", "wks"})
+PREFIXES: Final = frozenset({"evt", "prn", "req", "prd", "inc", "cas", "tok", "grt", "run", "log", "wks"})
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26
 

@@ -1,0 +1,51 @@
+"""Command → events. Pure: a law reads the state and the context, and answers with facts or with a refusal.
+
+The table at the end is the table of contents of everything that can be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from jurat.domain import commands, decide_access, decide_models, decide_requests
+from jurat.domain.commands import Command
+from jurat.domain.context import Context
+from jurat.domain.events import Event
+from jurat.domain.state import State
+
+
+def decide(state: State, command: Command, context: Context) -> list[Event]:
+    """Return the events that an allowed command causes, at least one.
+
+    Raises:
+        Malformed, NotFound: the command cannot be understood here.
+        Denied, Conflict: a rule stands in the way; `code` names the rule. The walk records these.
+    """
+    return DECIDERS[type(command)](state, command, context)
+
+
+DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]]] = {
+    commands.RegisterPrincipal: decide_access.register_principal,
+    commands.GrantRole: decide_access.grant_role,
+    commands.RevokeRole: decide_access.revoke_role,
+    commands.IssueToken: decide_access.issue_token,
+    commands.RevokeToken: decide_access.revoke_token,
+    commands.ApplyPolicies: decide_access.apply_policies,
+    commands.ApplyGates: decide_access.apply_gates,
+    commands.ReadData: decide_access.read_data,
+    commands.ReadRecords: decide_access.read_records,
+    commands.RegisterDataset: decide_models.register_dataset,
+    commands.RegisterSystem: decide_models.register_system,
+    commands.RegisterVersion: decide_models.register_version,
+    commands.RecordScan: decide_models.record_scan,
+    commands.RecordEvidence: decide_models.record_evidence,
+    commands.CheckGate: decide_models.check_gate,
+    commands.Promote: decide_models.promote,
+    commands.RetireVersion: decide_models.retire_version,
+    commands.ConfigureEndpoint: decide_models.configure_endpoint,
+    commands.OverridePrediction: decide_models.override_prediction,
+    commands.RequestPromotion: decide_requests.request_promotion,
+    commands.Approve: decide_requests.approve,
+    commands.Reject: decide_requests.reject,
+}

@@ -1,0 +1,155 @@
+"""The law on who may act: principals, roles, tokens, the rules themselves, and reads."""
+
+from __future__ import annotations
+
+from jurat.core.clock import format_at, parse_at, to_ns
+from jurat.core.errors import Conflict, Denied, Malformed, NotFound
+from jurat.domain import commands, facts, rows
+from jurat.domain.context import Context
+from jurat.domain.events import Event
+from jurat.domain.facts import PrincipalType
+from jurat.domain.roles import person_behind
+from jurat.domain.state import State
+from jurat.policy.engine import PolicySet
+from jurat.policy.gatefile import parse_gates
+
+LONGEST_GRANT_S = 366 * 86_400
+LONGEST_TOKEN_S = 31 * 86_400
+
+
+def register_principal(state: State, command: commands.RegisterPrincipal, context: Context) -> list[Event]:
+    """A person stands for themselves; whatever else acts has a living person who answers for it."""
+    is_person = command.type is PrincipalType.PERSON
+    if not command.name.strip():
+        raise Malformed("a principal needs a name")
+    if is_person and command.owner:
+        raise Malformed("a person has no owner", hint="leave `owner` out; owners answer for services, agents and processes")
+    if not is_person and (not command.owner or person_behind(state, command.owner) != command.owner):
+        raise Conflict(
+            f"a {command.type} needs an owner who is an active person, got `{command.owner}`",
+            hint="name the person who answers for it; `jurat principal list` shows them",
+            code="owner_required",
+        )
+    data = facts.PrincipalRegistered(
+        principal=context.fresh("prn"), type=command.type, owner=command.owner, name=None if is_person else command.name
+    )
+    return [context.event(data, resource=f"principals/{data.principal}")]
+
+
+def grant_role(state: State, command: commands.GrantRole, context: Context) -> list[Event]:
+    """A grant has a reason, an end, and a granter who is someone else."""
+    grantee = _principal(state, command.principal)
+    if command.role not in context.known_roles:
+        raise Malformed(f"role `{command.role}` is in no policy", hint=f"known roles: {', '.join(sorted(context.known_roles))}")
+    if not command.reason.strip():
+        raise Malformed("a grant needs a reason", hint="say why, in words that a reviewer will understand in a year")
+    if person_behind(state, grantee.principal) == context.person:
+        raise Denied(
+            f"nobody may grant a role to themselves, and `{command.principal}` is `{context.person}` or answers to them",
+            hint="ask another operator",
+            code="no_self_grant",
+        )
+    ends_ns = _future(command.expires_at, context)
+    if ends_ns - context.now_ns > LONGEST_GRANT_S * 10**9:
+        raise Malformed(f"a grant lasts at most {LONGEST_GRANT_S // 86_400} days, `{command.expires_at}` is later")
+    data = facts.RoleGranted(
+        grant=context.fresh("grt"),
+        principal=command.principal,
+        role=command.role,
+        scope=command.scope,
+        reason=command.reason,
+        expires_at=format_at(ends_ns),
+    )
+    return [context.event(data, because=[grantee.as_of])]
+
+
+def revoke_role(state: State, command: commands.RevokeRole, context: Context) -> list[Event]:
+    grant = state.get(rows.Grant, command.grant)
+    if grant is None:
+        raise NotFound(f"grant `{command.grant[:60]}` does not exist, or ended already")
+    data = facts.RoleRevoked(grant=grant.grant, principal=grant.principal, role=grant.role, reason=command.reason)
+    return [context.event(data, because=[grant.as_of])]
+
+
+def issue_token(state: State, command: commands.IssueToken, context: Context) -> list[Event]:
+    """A token is for a principal with a living person behind it; an agent's names the person it acts for."""
+    principal = _principal(state, command.principal)
+    if not 0 < command.lifetime_s <= LONGEST_TOKEN_S:
+        raise Malformed(f"a token lives up to {LONGEST_TOKEN_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that")
+    person = person_behind(state, command.on_behalf_of or command.principal)
+    if person is None:
+        raise Conflict(
+            f"no active person answers for `{command.principal}`",
+            hint="give it an owner, or act on behalf of a person",
+            code="owner_required",
+        )
+    chain = [person] if person == principal.principal else [person, principal.principal]
+    ends_ns = context.now_ns + round(command.lifetime_s * 1e9)
+    data = facts.TokenIssued(token=context.fresh("tok"), principal=principal.principal, chain=chain, expires_at=format_at(ends_ns))
+    return [context.event(data, because=[principal.as_of])]
+
+
+def revoke_token(state: State, command: commands.RevokeToken, context: Context) -> list[Event]:
+    principal = _principal(state, command.principal)
+    data = facts.TokenRevoked(token=command.token, principal=principal.principal, reason=command.reason)
+    return [context.event(data)]
+
+
+def apply_policies(state: State, command: commands.ApplyPolicies, context: Context) -> list[Event]:
+    """A policy set that does not validate changes nothing; the old one stays in force."""
+    policies = PolicySet.load(command.files, command.schema)
+    current = state.get(rows.PolicySetInForce, "current")
+    if current and current.digest == policies.digest:
+        raise Conflict("this policy set is already in force", hint="nothing to do", code="unchanged")
+    data = facts.PolicySetApplied(
+        digest=policies.digest,
+        files=command.files,
+        schema=command.schema,
+        reason=command.reason,
+        previous=current.digest if current else None,
+    )
+    return [context.event(data, because=[current.as_of] if current else [])]
+
+
+def apply_gates(state: State, command: commands.ApplyGates, context: Context) -> list[Event]:
+    """A gate file that cannot be read changes nothing; the old one stays in force."""
+    gates = parse_gates(command.source, roles=context.known_roles)
+    current = state.get(rows.GatesInForce, "current")
+    if current and current.digest == gates.digest:
+        raise Conflict("this gate file is already in force", hint="nothing to do", code="unchanged")
+    data = facts.GatesApplied(
+        digest=gates.digest, source=command.source, reason=command.reason, previous=current.digest if current else None
+    )
+    return [context.event(data, because=[current.as_of] if current else [])]
+
+
+def read_data(state: State, command: commands.ReadData, context: Context) -> list[Event]:
+    """Data is read for a purpose that is written down."""
+    dataset = state.get(rows.Dataset, command.dataset)
+    if dataset is None:
+        raise NotFound(f"data set `{command.dataset[:80]}` is not registered")
+    if not command.purpose.strip():
+        raise Malformed("reading data needs a purpose", hint='say what it is for: `--purpose "retrain the credit model"`')
+    data = facts.DataRead(dataset=dataset.dataset, dataset_digest=dataset.digest, purpose=command.purpose)
+    return [context.event(data, because=[dataset.as_of])]
+
+
+def read_records(state: State, command: commands.ReadRecords, context: Context) -> list[Event]:
+    return [context.event(facts.RecordsRead(question=command.question, subject=command.subject, as_of=command.as_of))]
+
+
+def _principal(state: State, principal: str) -> rows.Principal:
+    found = state.get(rows.Principal, principal)
+    if found is None or not found.active:
+        raise NotFound(f"principal `{principal[:60]}` is not known here", hint="`jurat principal list` shows who is")
+    return found
+
+
+def _future(text: str, context: Context) -> int:
+    try:
+        at_ns = to_ns(parse_at(text))
+    except ValueError:
+        raise Malformed(f"`{text[:40]}` is not a time with a zone", hint="write RFC 3339, such as `2027-01-31T12:00:00Z`") from None
+    if at_ns <= context.now_ns:
+        raise Malformed(f"`{text}` has passed already")
+    return at_ns

@@ -1,0 +1,279 @@
+"""Evidence against the gate file: what passes, what fails, what is not known well enough to say.
+
+Gates add up: whoever goes to production passes the gates of staging again, with today's evidence and today's gate file.
+Only evidence on this very digest counts. An approval counts only for exactly what was shown, while nothing of it changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jurat.core.clock import parse_at, to_ns
+from jurat.core.digests import digest_json, short
+from jurat.core.errors import Conflict
+from jurat.core.units import Dimension, format_quantity
+from jurat.domain import rows
+from jurat.domain.evolve import evidence_key
+from jurat.domain.facts import Clause, GateChecked, Metric
+from jurat.domain.quorum import seats_filled
+from jurat.domain.stages import Stage, stages_up_to
+from jurat.domain.state import State
+from jurat.policy.conditions import Condition, Measured, Verdict, combine
+from jurat.policy.gatefile import STAGES, AutomatedTests, BiasCheck, Gate, GateFile, HumanApproval, StagingSoak, gate_type, parse_gates
+from jurat.policy.metrics import METRICS, Scale
+
+EVIDENCE_OF = {AutomatedTests: "evaluation", BiasCheck: "bias_test", StagingSoak: "soak"}
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A verdict with everything it rests on."""
+
+    stage: Stage
+    gate_file: str
+    clauses: list[Clause]
+    request: str | None = None
+    approvals: list[str] = field(default_factory=list)
+    required: list[bool] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """Fail if a required clause failed, pass if all of them passed; an empty list is not a pass."""
+        return combine(Verdict(c.verdict) for c, needed in zip(self.clauses, self.required, strict=True) if needed).value
+
+    @property
+    def evidence(self) -> list[str]:
+        return list(dict.fromkeys(event for clause in self.clauses for event in clause.evidence))
+
+    def fact(self, version: rows.Version) -> GateChecked:
+        """Return the verdict as it is recorded."""
+        return GateChecked(
+            version=version.version,
+            version_digest=version.digest,
+            stage=self.stage,
+            gate_file=self.gate_file,
+            verdict=self.verdict,
+            clauses=self.clauses,
+        )
+
+
+def check_gates(
+    state: State, version: rows.Version, to_stage: Stage, now_ns: int, *, promoter: str | None = None, request: str | None = None
+) -> GateResult:
+    """Return how a version stands before a stage, now.
+
+    Args:
+        promoter: the person who promotes; their own approval does not count.
+        request: the request whose approvals are meant; None takes the one that stands best.
+    Raises:
+        Conflict: no gate file is in force, or it has no gate before that stage.
+    """
+    gates, digest = gates_in_force(state, to_stage)
+    clauses: list[Clause] = []
+    required: list[bool] = []
+    used: rows.Request | None = None
+    seated: list[str] = []
+    for stage in stages_up_to(to_stage):
+        for gate in gates.before(stage) if stage in STAGES else ():
+            if isinstance(gate, HumanApproval):
+                clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoter, request)
+                found = [clause]
+            elif isinstance(gate, StagingSoak):
+                found = [_duration(version, gate, now_ns), *_measured(state, version, gate, gate.success_criteria)]
+            else:
+                found = _measured(state, version, gate, gate.checks)
+            clauses += found
+            required += [gate.required] * len(found)
+    return GateResult(to_stage, digest, clauses, used.request if used else None, seated, required)
+
+
+def gates_in_force(state: State, to_stage: Stage) -> tuple[GateFile, str]:
+    """Return the gate file that is in force and its digest.
+
+    Raises:
+        Conflict: there is none, or nothing stands before that stage: no gates is never a pass.
+    """
+    row = state.get(rows.GatesInForce, "current")
+    if row is None or to_stage not in STAGES:
+        what = "no gate file is in force" if row is None else f"no gate stands before `{to_stage}`"
+        raise Conflict(f"{what}, and no gates is not a pass", hint="apply one: `jurat gate apply gates.yaml`", code="no_gates")
+    # Roles were checked against the policies when the file was applied; a role that vanished since has no holders, and fails there.
+    return parse_gates(row.source, roles=AnyRole()), row.digest
+
+
+class AnyRole(frozenset[str]):
+    """Contains every role: for a file whose roles were checked before."""
+
+    def __contains__(self, role: object) -> bool:
+        return True
+
+
+def approver_roles(state: State, to_stage: Stage) -> list[str]:
+    """Return the roles that must approve before a stage, one per person.
+
+    Raises:
+        Conflict: nobody has to, so there is nothing to ask for.
+    """
+    gates, _ = gates_in_force(state, to_stage)
+    found = [a.role for gate in gates.before(to_stage) if isinstance(gate, HumanApproval) for a in gate.approvers]
+    if not found:
+        raise Conflict(f"no gate before `{to_stage}` asks for an approval", hint="promote directly", code="no_approval_needed")
+    return found
+
+
+def shown_for(state: State, version: rows.Version, to_stage: Stage, *, types: list[str] | None = None) -> dict[str, Any]:
+    """Return exactly what an approver is shown; its digest is what they sign.
+
+    Args:
+        types: show these types of evidence only; None shows all that there is on this digest.
+    """
+    _, gate_file = gates_in_force(state, to_stage)
+    evidence = [e for e in state.find(rows.Evidence, version=version.version) if e.version_digest == version.digest]
+    return {
+        "version": version.version,
+        "version_digest": version.digest,
+        "to_stage": str(to_stage),
+        "gate_file": gate_file,
+        "author": version.author,
+        "training_dataset": version.training_dataset,
+        "artefacts": {name: getattr(version.artefacts, name).digest for name in version.artefacts.__struct_fields__},
+        "evidence": [
+            {
+                "type": e.type,
+                "event": e.as_of,
+                "dataset": e.dataset,
+                "metrics": [
+                    {"name": m.name, "group_by": m.group_by, "value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in e.metrics
+                ],
+            }
+            for e in evidence
+            if types is None or e.type in types
+        ],
+    }
+
+
+def _measured(state: State, version: rows.Version, gate: Gate, conditions: tuple[Condition, ...]) -> list[Clause]:
+    evidence = state.get(rows.Evidence, evidence_key(version.version, EVIDENCE_OF[type(gate)]))
+    if evidence is not None and evidence.version_digest != version.digest:
+        evidence = None  # measured on other bytes: worth nothing here
+    if evidence is not None and isinstance(gate, StagingSoak) and _span_s(version.stage_since, evidence.measured_at) < gate.duration_s:
+        evidence = None  # an earlier soak (the clock restarts with each deployment), or one measured before it was over
+    return [_clause(gate, condition, evidence) for condition in conditions]
+
+
+def _clause(gate: Gate, condition: Condition, evidence: rows.Evidence | None) -> Clause:
+    """Check every value of the metric (one per protected attribute): the worst answer is the answer."""
+    metrics = [m for m in evidence.metrics if m.name == condition.metric] if evidence else []
+    answers = [condition.check(_as_measured(m, evidence.as_of if evidence else "")) for m in metrics] or [condition.check(None)]
+    verdict = combine(a.verdict for a in answers)
+    reasons = [
+        (f"by {m.group_by}: " if m.group_by else "") + (m.reason or a.reason)
+        for m, a in zip(metrics, answers, strict=False)
+        if a.verdict is not Verdict.PASS
+    ]
+    return Clause(
+        gate=gate_type(gate),
+        condition=condition.text,
+        verdict=verdict.value,
+        found="; ".join(show_metric(m) for m in metrics) or "not measured",
+        reason="; ".join(reasons) if metrics else ("" if verdict is Verdict.PASS else answers[0].reason),
+        evidence=[evidence.as_of] if evidence and metrics else [],
+    )
+
+
+def show_metric(metric: Metric) -> str:
+    """Return a metric for people: `0.062 [0.00, 0.14] by sex`."""
+    declared = METRICS.get(metric.name)
+    scale = declared.dimension if declared else Scale.RATIO
+    if metric.value is None:
+        text = "unknown"
+    elif scale is Scale.FLAG:
+        text = "yes" if metric.value else "no"
+    elif scale is Scale.COUNT:
+        text = f"{metric.value:.0f}"
+    else:
+        dimension = {Scale.DURATION: Dimension.DURATION, Scale.SIZE: Dimension.SIZE}.get(scale, Dimension.RATIO)
+        shown = [format_quantity(x, dimension) for x in (metric.value, metric.low, metric.high) if x is not None]
+        text = shown[0] + (f" [{shown[1]}, {shown[2]}]" if len(shown) == 3 else "")
+    return text + (f" by {metric.group_by}" if metric.group_by else "")
+
+
+def _as_measured(metric: Metric, source: str) -> Measured:
+    is_flag = metric.name in METRICS and METRICS[metric.name].dimension is Scale.FLAG
+    value = bool(metric.value) if is_flag and metric.value is not None else metric.value
+    return Measured(value=value, low=metric.low, high=metric.high, sample_size=metric.n, source=source)
+
+
+def _span_s(start: str, end: str) -> float:
+    return (parse_at(end) - parse_at(start)).total_seconds()
+
+
+def _duration(version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:
+    started = version.stage == Stage.STAGING
+    soaked_s = (now_ns - to_ns(parse_at(version.stage_since))) / 1e9 if started else 0.0
+    passed = started and soaked_s >= gate.duration_s
+    found = f"{format_quantity(max(soaked_s, 0.0), Dimension.DURATION)} in staging" if started else "not in staging"
+    return Clause(
+        gate=gate_type(gate),
+        condition=f"duration {gate.duration}",
+        verdict=(Verdict.PASS if passed else Verdict.NOT_ENOUGH_DATA).value,
+        found=found,
+        reason="" if passed else f"{found}, needs {gate.duration}",
+        evidence=[version.as_of] if started else [],
+    )
+
+
+def _approvals(
+    state: State, version: rows.Version, stage: Stage, gate: HumanApproval, now_ns: int, promoter: str | None, wanted: str | None
+) -> tuple[Clause, rows.Request | None, list[str]]:
+    needed = [a.role for a in gate.approvers]
+    best: tuple[int, rows.Request | None, list[str], str] = (0, None, [], "nobody was asked")
+    for request in state.find(rows.Request, version=version.version, to_stage=str(stage)):
+        if wanted is not None and request.request != wanted:
+            continue
+        problem = _why_void(state, version, stage, request, now_ns)
+        seats: dict[int, str] = {}
+        if not problem:
+            held = {a.person: a.roles for a in request.approvals if a.person != promoter}
+            seats = seats_filled(needed, held)
+            missing = [role for seat, role in enumerate(needed) if seat not in seats]
+            own = any(a.person == promoter for a in request.approvals)
+            problem = (
+                f"{len(needed)} approvals of different people needed ({', '.join(needed)}), has {len(seats)}, open: {', '.join(missing)}"
+                + (f"; the approval of `{promoter}`, who promotes, does not count" if own else "")
+                if missing
+                else ""
+            )
+        seated = [a.event for a in request.approvals if a.person in seats.values()]
+        if best[1] is None or len(seats) >= best[0]:
+            best = (len(seats), request, seated, problem)
+    count, used, seated, problem = best
+    return (
+        Clause(
+            gate=gate_type(gate),
+            condition=f"approved by {', '.join(needed)}",
+            verdict=(Verdict.NOT_ENOUGH_DATA if problem else Verdict.PASS).value,
+            found=f"{count} of {len(needed)}",
+            reason=problem,
+            evidence=seated,
+        ),
+        used if not problem else None,
+        seated if not problem else [],
+    )
+
+
+def _why_void(state: State, version: rows.Version, stage: Stage, request: rows.Request, now_ns: int) -> str:
+    """Return why a request's approvals do not count, or nothing."""
+    if request.version_digest != version.digest:
+        return f"request `{request.request}` is about other bytes"
+    if request.status == "rejected":
+        return f"request `{request.request}` was rejected"
+    if request.status == "used":
+        return f"request `{request.request}` was used already"
+    if now_ns >= to_ns(parse_at(request.expires_at)):
+        return f"request `{request.request}` expired at {request.expires_at}"
+    shown = shown_for(state, version, stage, types=[e["type"] for e in request.shown["evidence"]])
+    if digest_json(shown) != request.shown_digest:
+        return f"what was approved in `{request.request}`, `{short(request.shown_digest)}`, has changed since"
+    return ""
