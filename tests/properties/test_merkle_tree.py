@@ -67,13 +67,15 @@ def test_roots_of_all_sizes() -> None:
 
 @given(st.lists(st.integers(0, 80), max_size=8))
 def test_extending_in_any_portions_gives_one_tree(portions: list[int]) -> None:
-    frontier, size = Frontier(), 0
+    frontier, size, arrays = Frontier(), 0, [[], []]
     for portion in portions:
         before = frontier.copy()
-        frontier.extend(LEAVES[size : size + portion])
+        for array, hashes in zip(arrays, frontier.extend(LEAVES[size : size + portion]), strict=False):
+            array += hashes
         assert before.root() == naive_root(0, size), "a copy is independent"
         size = min(size + portion, LARGEST)
     assert (frontier.size, frontier.root()) == (size, naive_root(0, size))
+    assert arrays == [LEAVES[:size], [naive_root(0, 256)] if size >= 256 else []]
 
 
 def test_every_leaf_of_every_size_has_a_proof() -> None:
@@ -147,6 +149,15 @@ def test_proofs_from_level_arrays_of_large_trees(size: int, chance: random.Rando
 def large_tree() -> tuple[list[bytes], list[list[bytes]]]:
     leaves = [hash_leaf(number.to_bytes(4)) for number in range(150_000)]
     return leaves, arrays_of(leaves)
+
+
+def test_extending_tells_what_the_level_arrays_get() -> None:
+    leaves, arrays = large_tree()
+    frontier, grown = Frontier(), [[], [], []]
+    for begin in range(0, len(leaves), 40_001):
+        for array, hashes in zip(grown, frontier.extend(leaves[begin : begin + 40_001]), strict=False):
+            array += hashes
+    assert grown == arrays
 
 
 def test_a_node_that_is_not_there_is_said_so() -> None:

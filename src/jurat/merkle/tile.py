@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from jurat.core.errors import Malformed
-from jurat.merkle.tree import HASH_SIZE, MAX_SIZE, NodeReader, hash_pairs
+from jurat.merkle.tree import HASH_SIZE, MAX_SIZE, TILE_LEVELS, NodeReader, hash_pairs
 
-TILE_WIDTH: Final = 256
-_BITS: Final = 8  # levels of the tree in one tile
+TILE_WIDTH: Final = 1 << TILE_LEVELS
 _FORM: Final = re.compile(r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
 
 
@@ -77,7 +76,7 @@ def node_reader(read_hashes: Callable[[int, int, int], bytes]) -> NodeReader:
     """
 
     def node(level: int, index: int) -> bytes:
-        array, above = divmod(level, _BITS)
+        array, above = divmod(level, TILE_LEVELS)
         count = 1 << above
         raw = read_hashes(array, index << above, count)
         if len(raw) != count * HASH_SIZE:

@@ -13,6 +13,7 @@ from typing import Final
 from jurat.core.errors import Malformed, Tampered
 
 HASH_SIZE: Final = 32
+TILE_LEVELS: Final = 8  # a tile holds the roots of 2^8 neighbours, 8 levels below the next tile's hash
 MAX_SIZE: Final = 2**63 - 1  # entries; what every tlog implementation can count
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -73,11 +74,14 @@ class Frontier:
         """Add one leaf."""
         self.extend((leaf_hash,))
 
-    def extend(self, leaf_hashes: Iterable[bytes]) -> None:
-        """Add leaves, in order."""
+    def extend(self, leaf_hashes: Iterable[bytes]) -> list[list[bytes]]:
+        """Add leaves, in order; return what a store of level arrays has to append: to L0, to L1 (full tiles of 256), to L2…"""
         hashes, level = list(leaf_hashes), 0
         self.size += len(hashes)
+        completed: list[list[bytes]] = []
         while hashes:
+            if level % TILE_LEVELS == 0:
+                completed.append(hashes.copy())
             if level == len(self._peaks):
                 self._peaks.append(None)
             peak, self._peaks[level] = self._peaks[level], None
@@ -86,6 +90,7 @@ class Frontier:
             if len(hashes) % 2:
                 self._peaks[level] = hashes.pop()
             hashes, level = hash_pairs(hashes), level + 1
+        return completed
 
     def root(self) -> bytes:
         """Return the root of the tree so far."""
