@@ -1,0 +1,88 @@
+"""The walk: one sentence, one file. Everything that changes what holds goes through here; there is no second way.
+
+    act ── admit ── authorize ── decide ── record ── project
+           who?     may they?    what?     durable   visible
+
+`record` writes the events to the outbox and the rows they cause to `view.*` in one transaction; the relay moves the
+outbox to the ledger. A refusal, by a policy or by a rule, is an event too: it is recorded first and raised afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jurat.app.admit import admit
+from jurat.app.authorize import authorize
+from jurat.app.keep import keep
+from jurat.app.wiring import App
+from jurat.core.errors import Conflict, Denied
+from jurat.domain.commands import Command
+from jurat.domain.context import Context
+from jurat.domain.decide import decide
+from jurat.domain.events import Actor, Event
+from jurat.domain.facts import ActDenied
+from jurat.store.store import Tx
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an act left: its events, and what is shown only once (a fresh token)."""
+
+    events: list[Event]
+    reply: dict[str, str] = field(default_factory=dict)
+
+
+def act(app: App, token: str, command: Command) -> Done:
+    """Do what `command` says on behalf of whoever holds `token`, and return once it is durable.
+
+    Raises:
+        Unauthenticated: the token proves nobody.
+        Denied, Conflict: refused; the refusal was recorded, `event` among the error's fields names it.
+        Malformed, NotFound: the command makes no sense here; nothing was recorded.
+        Unavailable: the record could not be written, so the act did not happen.
+    """
+    return _walk(app, lambda tx, now_ns: admit(tx.state, tx.vault, token, now_ns), command)
+
+
+def act_as(app: App, caller: Actor, command: Command) -> Done:
+    """Do the same for a caller who is proved already: a process of Jurat's own, with the person in its chain."""
+    return _walk(app, lambda _tx, _now_ns: caller, command)
+
+
+def _walk(app: App, who: Callable[[Tx, int], Actor], command: Command) -> Done:
+    refusal: Denied | Conflict | None = None
+    with app.store.transaction() as tx:
+        now_ns = app.clock.now_ns()
+        caller = who(tx, now_ns)  # admit: who?
+        answer = authorize(app, tx.state, caller, command, now_ns)  # may they?
+        context = Context(caller, now_ns, answer.decision, answer.resource, answer.known_roles)
+        try:
+            if answer.refusal is not None:
+                raise answer.refusal
+            events = decide(tx.state, command, context)  # what?
+        except (Denied, Conflict) as error:
+            refusal, events = error, [_refused(command, context, error)]
+        tx.record(events)  # record and project: durable, and visible
+        reply = {} if refusal else keep(tx.vault, command, events)
+    if refusal is not None:
+        refusal.fields["event"] = events[0].id
+        raise refusal
+    return Done(events, reply)
+
+
+def _refused(command: Command, context: Context, error: Denied | Conflict) -> Event:
+    by_policy = error.code == "policy_denied"
+    reasons, clauses = error.fields.get("reasons", []), error.fields.get("clauses", [])
+    return context.event(
+        ActDenied(
+            command=type(command).__name__,
+            permission=command.permission,
+            by="policy" if by_policy else "rule",
+            rule=error.code,
+            detail=error.detail,
+            hint=error.hint,
+            reasons=reasons if isinstance(reasons, list) else [],
+            clauses=clauses if isinstance(clauses, list) else [],
+        )
+    )
