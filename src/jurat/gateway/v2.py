@@ -1,0 +1,183 @@
+"""Bodies of the Open Inference Protocol, version 2: read strictly, written from what was read.
+
+What a model is sent is written again from the parsed request, never passed through: so what is hashed for the record,
+what is checked and what the model sees are the same values. Knows bytes; knows no socket, caller or policy.
+Source: Open Inference Protocol (KServe V2), HTTP/REST, "Inference Request/Response JSON Object", "Tensor Data".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any, Final
+
+import msgspec
+
+from jurat.core.errors import Malformed
+from jurat.core.jsonio import dump_json, load_json
+
+MAX_TENSORS: Final = 1_000
+_MAX_DIMENSIONS: Final = 8
+_HINT: Final = "the body follows the Open Inference Protocol V2: `inputs` with name, shape, datatype and data"
+_FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
+_INTEGERS: Final = {f"{sign}INT{bits}": (lo, hi) for bits in (8, 16, 32, 64) for sign, lo, hi in (
+    ("", -(1 << (bits - 1)), (1 << (bits - 1)) - 1), ("U", 0, (1 << bits) - 1),
+)}  # fmt: skip
+
+Parameters = dict[str, str | int | float | bool]
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A named tensor; `data` is flat, in row-major order, once it came through `parse_*`."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+    parameters: Parameters = {}
+
+    @property
+    def rows(self) -> int:
+        return self.shape[0]
+
+
+class RequestedOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+
+
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    inputs: list[Tensor]
+    id: str = ""
+    parameters: Parameters = {}
+    outputs: list[RequestedOutput] = []
+
+
+class InferResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model answered. Fields that the protocol does not name are read past, and go no further."""
+
+    outputs: list[Tensor]
+    model_name: str = ""
+    model_version: str = ""
+    id: str = ""
+    parameters: dict[str, Any] = {}
+
+
+def parse_request(body: bytes) -> InferRequest:
+    """Return the request in a body: one row, every tensor whole and of its type.
+
+    Raises:
+        Malformed: not such a body, or more or less than one row.
+    """
+    request = load_json(body, InferRequest, what="inference request")
+    tensors = _checked(request.inputs, "input")
+    if not tensors:
+        raise Malformed("an inference request without inputs asks for nothing", hint=_HINT)
+    for tensor in tensors:
+        if tensor.rows != 1:
+            raise Malformed(
+                f"input `{tensor.name[:60]}` has {tensor.rows} rows, expected 1",
+                hint="send one request per case: each prediction has its own record, floor and id",
+                code="one_row_only",
+            )
+    return msgspec.structs.replace(request, inputs=tensors)
+
+
+def parse_response(body: bytes) -> InferResponse:
+    """Return the answer in a body.
+
+    Raises:
+        Malformed: not such a body, a tensor that is not whole or not of its type, or no output at all.
+    """
+    response = load_json(body, InferResponse, what="inference response")
+    outputs = _checked(response.outputs, "output")
+    if not outputs:
+        raise Malformed("an inference response without outputs answers nothing")
+    return msgspec.structs.replace(response, outputs=outputs)
+
+
+def format_request(request: InferRequest) -> bytes:
+    """Return the body for the model. The inverse of `parse_request`, for requests that came from there."""
+    return dump_json(request)
+
+
+def hash_inputs(salt: bytes, request: InferRequest) -> str:
+    """Return the digest that stands for the inputs in the record: `sha256:` of salt[16] ‖ canonical bytes.
+
+    Canonical: the deterministic JSON of everything that may move the answer: the input tensors, sorted by name, data
+    flat, and the request's parameters. Whoever has the input and the salt (it lies in the event, and is erased with it)
+    computes it again; without the salt, guessing finds nothing.
+    """
+    if len(salt) != 16:
+        raise Malformed(f"an input salt has 16 bytes, got {len(salt)}")
+    inputs = sorted(request.inputs, key=lambda tensor: tensor.name)
+    return "sha256:" + hashlib.sha256(salt + dump_json({"inputs": inputs, "parameters": request.parameters})).hexdigest()
+
+
+def single_number(response: InferResponse, name: str) -> float | None:
+    """Return the one number of the floating-point output of that name, or None if there is no such thing."""
+    for tensor in response.outputs:
+        if tensor.name == name and tensor.datatype in _FLOATS and len(tensor.data) == 1:
+            return float(tensor.data[0])
+    return None
+
+
+def answer_of(response: InferResponse, *, without: str) -> Any:
+    """Return what the model said, for the record: all outputs but one.
+
+    A lone output with a lone value is that value; otherwise name → value or list of values.
+    """
+    said = {t.name: t.data[0] if len(t.data) == 1 else t.data for t in response.outputs if t.name != without}
+    if len(said) == 1:
+        (only,) = said.values()
+        return only if not isinstance(only, list) else said
+    return said
+
+
+def texts_of(response: InferResponse) -> str:
+    """Return everything in the outputs that a reader would see, one value a line, for the output filter."""
+    lines: list[str] = []
+    for tensor in response.outputs:
+        lines.append(tensor.name)
+        lines.extend(value if isinstance(value, str) else str(value) for value in tensor.data)
+    return "\n".join(lines)
+
+
+def _checked(tensors: list[Tensor], what: str) -> list[Tensor]:
+    if len(tensors) > MAX_TENSORS:
+        raise Malformed(f"{len(tensors)} {what} tensors, expected at most {MAX_TENSORS}")
+    seen: set[str] = set()
+    for tensor in tensors:
+        if not tensor.name or tensor.name in seen:
+            raise Malformed(f"{what} name `{tensor.name[:60]}` is empty or comes twice", hint=_HINT)
+        seen.add(tensor.name)
+    return [_whole(tensor, what) for tensor in tensors]
+
+
+def _whole(tensor: Tensor, what: str) -> Tensor:
+    shown = f"{what} `{tensor.name[:60]}`"
+    if not 1 <= len(tensor.shape) <= _MAX_DIMENSIONS or any(n < 0 for n in tensor.shape):
+        raise Malformed(f"{shown} has shape `{str(tensor.shape)[:60]}`, expected 1 to {_MAX_DIMENSIONS} sizes of 0 or more", hint=_HINT)
+    flat = tensor.data
+    for size in tensor.shape[1:]:  # nested lists are allowed; flat is canonical
+        if flat and all(isinstance(item, list) and len(item) == size for item in flat):
+            flat = [value for item in flat for value in item]
+    expected = math.prod(tensor.shape)
+    if len(flat) != expected:
+        raise Malformed(f"{shown} has {len(flat)} values, its shape says {expected}", hint=_HINT)
+    for value in flat:
+        if not _fits(value, tensor.datatype):
+            raise Malformed(f"{shown} holds a value that is not of datatype `{tensor.datatype[:20]}`", hint=_HINT)
+    return tensor if flat is tensor.data else msgspec.structs.replace(tensor, data=flat)
+
+
+def _fits(value: Any, datatype: str) -> bool:
+    if datatype == "BYTES":
+        return isinstance(value, str)
+    if datatype == "BOOL":
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if datatype in _FLOATS:
+        return isinstance(value, float) or (isinstance(value, int) and abs(value) <= 1 << 64)  # JSON has no NaN, no infinity
+    bounds = _INTEGERS.get(datatype)
+    return bounds is not None and isinstance(value, int) and bounds[0] <= value <= bounds[1]
