@@ -330,8 +330,9 @@ class PredictionRequested(Fact, frozen=True, kw_only=True):
     endpoint: str
     version: str
     version_digest: str
-    input_hash: str  # salted: sha256 over a salt that is not kept with it
+    input_hash: str  # sha256 over input_salt ‖ canonical inputs: the inputs themselves are never recorded
     guardrails: list[Guardrail]
+    input_salt: str = ""  # 16 random bytes in hex, fresh for each prediction; erased with the event
 
 
 class PredictionMade(Fact, frozen=True, kw_only=True):
@@ -340,11 +341,12 @@ class PredictionMade(Fact, frozen=True, kw_only=True):
     version: str
     version_digest: str
     input_hash: str
-    output: Any
-    confidence: float
+    output: Any  # all that the model said; None when it was blocked
+    confidence: float | None  # None: the model gives none, and its endpoint has no floor
     outcome: str  # released, abstained, blocked
     latency_ms: float
     guardrails: list[Guardrail]
+    input_salt: str = ""
 
 
 class PredictionOverridden(Fact, frozen=True, kw_only=True):
