@@ -1,0 +1,201 @@
+"""The store's door: one act is one transaction. Nothing changes without the event that says so, and nothing halfway.
+
+BEGIN; lock the head row      acts happen one after the other, so seq has no gaps
+read state, decide            by the caller, through `tx.state`
+events → outbox → projections by `tx.record`, in that order: the database checks that each change has its event
+COMMIT                        durable; or rolled back; or, if the connection dies in this very moment, unknown
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Self
+
+import msgspec
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from jurat.core.errors import Malformed, Unavailable
+from jurat.domain.events import Event, encode_event
+from jurat.domain.evolve import evolve
+from jurat.store.failures import database_errors
+from jurat.store.vault import Vault
+from jurat.store.view import ViewState, apply_puts
+
+FIRST_SEQ: Final = 1  # of a producer in a log
+CHANNEL: Final = "jurat_outbox"  # NOTIFY: the relay has something to do
+_POOL_SIZE: Final = 8
+_POOL_TIMEOUT_S: Final = 10.0
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # its warnings reach our callers as errors
+
+
+class Snapshot(ViewState):
+    """A consistent picture of what holds, as of one moment."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        super().__init__(connection)
+        self.vault = Vault(connection)
+
+    @property
+    def as_of(self) -> int:
+        """The position of the last event that this picture contains; 0 before the first."""
+        row = self._connection.execute("SELECT next_position - 1 FROM outbox.head").fetchone()
+        return int(row[0]) if row else 0
+
+
+class Tx:
+    """One act under way.
+
+    `state` sees the act's own changes; `vault` is part of the same transaction; `position` is that of the last event so far.
+    """
+
+    def __init__(self, connection: psycopg.Connection, position: int, next_seq: dict[str, int], max_event_bytes: int) -> None:
+        self._connection = connection
+        self._next_seq = next_seq
+        self._max_event_bytes = max_event_bytes
+        self.position = position
+        self.state = ViewState(connection)
+        self.vault = Vault(connection)
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Put the events into the outbox and make the changes of state that they cause; durable at the end of the act.
+
+        Raises:
+            Malformed: no event at all, one too large, or with text that cannot be stored.
+            Tampered: an event speaks of something that no earlier event made.
+        """
+        if not events:
+            raise Malformed("an act leaves at least one event, got none")
+        for event in events:
+            self._put_outbox(event, encode_event(event))
+            apply_puts(self._connection, evolve(self.state, event))
+        self._connection.execute(
+            "UPDATE outbox.head SET next_position = %s, next_seq = %s::jsonb",
+            [self.position + 1, msgspec.json.encode(self._next_seq).decode()],
+        )
+        self._connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+    def _put_outbox(self, event: Event, raw: bytes) -> None:
+        if len(raw) > self._max_event_bytes:
+            raise Malformed(
+                f"event of kind `{event.kind.name}` has {len(raw)} bytes, expected at most {self._max_event_bytes}",
+                hint="keep large things as artefacts and name them by digest",
+                code="event_too_large",
+            )
+        log = event.kind.retention.value
+        seq = self._next_seq.get(log, FIRST_SEQ)
+        self._connection.execute(
+            "INSERT INTO outbox.event (position, log, seq, event_id, kind_code, raw) VALUES (%s, %s, %s, %s, %s, %s)",
+            [self.position + 1, log, seq, event.id, event.kind.code, raw],
+        )
+        self.position += 1
+        self._next_seq[log] = seq + 1
+
+
+class Store:
+    """PostgreSQL as the rest of jurat sees it. Thread-safe; connections are pooled and checked before use."""
+
+    def __init__(self, pool: ConnectionPool[psycopg.Connection], max_event_bytes: int) -> None:
+        self._pool = pool
+        self._max_event_bytes = max_event_bytes
+
+    @classmethod
+    def open(cls, dsn: str, *, application: str, max_event_bytes: int = 1_048_576) -> Store:
+        """Return a store that has connected once.
+
+        Args:
+            dsn: of one role (`Database.dsn`). What the store can do is what that role may do.
+            application: shown in `pg_stat_activity`.
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
+            dsn, min_size=1, max_size=_POOL_SIZE, timeout=_POOL_TIMEOUT_S, open=False, name=f"jurat-{application}",
+            kwargs={"autocommit": True, "application_name": f"jurat {application}"}, check=ConnectionPool.check_connection,
+        )  # fmt: skip
+        try:
+            with database_errors():
+                pool.open(wait=True, timeout=_POOL_TIMEOUT_S)
+        except BaseException:
+            pool.close()
+            raise
+        return cls(pool, max_event_bytes)
+
+    def close(self) -> None:
+        """Give all connections back to the server."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """One act: what is recorded inside is durable when the block has ended, or never happened if it raised.
+
+        Raises:
+            Unavailable: the database is away or busy, nothing happened; but with code `outcome_unknown`, nobody knows:
+                the writer must stop and read again before it goes on.
+        """
+        with self.connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            with _finished(connection):
+                head = connection.execute("SELECT next_position, next_seq FROM outbox.head FOR UPDATE").fetchone()
+                if head is None:
+                    raise Unavailable(
+                        "the outbox has no head row", hint="the database is not jurat's, or was damaged", code="database_failed"
+                    )
+                yield Tx(connection, head[0] - 1, dict(head[1]), self._max_event_bytes)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """A picture of what holds at one moment. Nothing can be changed through it."""
+        with self.connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            with _finished(connection):
+                yield Snapshot(connection)
+
+    def relay_epoch(self) -> int:
+        """Return the relay's epoch as a producer: the same for the whole life of this database."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT epoch FROM outbox.head").fetchone()
+            return int(row[0]) if row else 0
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A pooled connection for the modules of this package. Driver errors come out as errors of the house."""
+        with database_errors(), self._pool.connection() as connection:
+            yield connection
+
+
+@contextlib.contextmanager
+def _finished(connection: psycopg.Connection) -> Iterator[None]:
+    """Commit the transaction under way if the block ends well, roll it back if not."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    _commit(connection)
+
+
+def _commit(connection: psycopg.Connection) -> None:
+    # INVARIANT: commit_of_a_failed_transaction_is_an_error. PostgreSQL answers `ROLLBACK`, without an error, to the
+    # COMMIT of a transaction in which a statement failed and somebody swallowed the exception.
+    try:
+        answer = connection.execute("COMMIT").statusmessage
+    except psycopg.Error as error:
+        if connection.closed or error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "58", "XX"):
+            raise Unavailable(
+                "the connection was lost while the act was being committed: it may have happened or not",
+                hint="look before you try again: `jurat status`",
+                code="outcome_unknown",
+            ) from None
+        raise
+    if answer != "COMMIT":
+        raise Unavailable("the act was rolled back: a statement in it had failed", code="database_failed")

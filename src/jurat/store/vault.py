@@ -1,0 +1,111 @@
+"""The erasable part: who a principal is, and the hashes of the tokens that were handed out.
+
+What lies here is deleted when a person asks for it; no history depends on it. A secret itself is never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+
+from jurat.core.errors import Malformed, NotFound
+from jurat.core.jsonio import dump_json
+
+
+class Person(NamedTuple):
+    """A person behind a principal."""
+
+    principal: str
+    name: str
+    email: str | None
+
+
+class Token(NamedTuple):
+    """An access token, without the token. Whether it still holds is for the reader to decide, at each use."""
+
+    token: str  # tok_…
+    principal: str
+    chain: list[str]
+    scope: str
+    expires_at: datetime
+    revoked_at: datetime | None
+
+    def holds_at(self, now: datetime) -> bool:
+        """Return whether the token may be used at this moment."""
+        return now < self.expires_at and (self.revoked_at is None or now < self.revoked_at)
+
+
+class Vault:
+    """The vault, inside one transaction."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def put_person(self, person: Person) -> None:
+        """Keep who a principal is, in place of what was known before.
+
+        Raises:
+            Conflict: the address belongs to another principal.
+        """
+        self._connection.execute(
+            "INSERT INTO vault.person (principal, name, email) VALUES (%s, %s, %s) "
+            "ON CONFLICT (principal) DO UPDATE SET name = excluded.name, email = excluded.email",
+            person,
+        )
+
+    def person(self, principal: str) -> Person | None:
+        """Return who a principal is; None if nobody said so, or if it was erased."""
+        row = self._connection.execute("SELECT principal, name, email FROM vault.person WHERE principal = %s", [principal]).fetchone()
+        return None if row is None else Person(*row)
+
+    def people(self) -> list[Person]:
+        """Return everybody who is known, ordered by principal."""
+        return [Person(*row) for row in self._connection.execute("SELECT principal, name, email FROM vault.person ORDER BY principal")]
+
+    def erase_person(self, principal: str) -> bool:
+        """Forget who a principal is. Returns False if nothing was known."""
+        return self._connection.execute("DELETE FROM vault.person WHERE principal = %s", [principal]).rowcount == 1
+
+    def put_token(self, token_hash: bytes, token: str, principal: str, chain: Sequence[str], scope: str, expires_at: datetime) -> None:
+        """Keep the SHA-256 of a token that is about to be handed out.
+
+        Raises:
+            Conflict: it is there already.
+            Malformed: `expires_at` has no zone.
+        """
+        if expires_at.tzinfo is None:
+            raise Malformed("the expiry of a token has no time zone")
+        self._connection.execute(
+            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at) VALUES (%s, %s, %s, %s::jsonb, %s, %s)",
+            [token_hash, token, principal, dump_json(list(chain)).decode(), scope, expires_at],
+        )
+
+    def token(self, token_hash: bytes) -> Token | None:
+        """Return the token with this hash, whether or not it still holds; None if there is none."""
+        row = self._connection.execute(
+            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at FROM vault.token WHERE token_hash = %s", [token_hash]
+        ).fetchone()
+        if row is None:
+            return None
+        token, principal, chain, scope, expires_at, revoked_at = row
+        return Token(token, principal, msgspec.json.decode(chain, type=list[str]), scope, expires_at, revoked_at)
+
+    def revoke_token(self, token: str, at: datetime) -> None:
+        """End a token at `at`; one that ended earlier stays as it is.
+
+        Raises:
+            NotFound: there is no such token.
+        """
+        done = self._connection.execute(
+            "UPDATE vault.token SET revoked_at = least(revoked_at, %s) WHERE token_id = %s", [at, token]
+        )  # fmt: skip
+        if done.rowcount == 0:
+            raise NotFound(f"there is no token `{token[:60]}`")
+
+    def forget_tokens(self, before: datetime) -> int:
+        """Delete the tokens that expired before a moment. Returns how many; the ledger still says that they were issued."""
+        return self._connection.execute("DELETE FROM vault.token WHERE expires_at < %s", [before]).rowcount
