@@ -87,7 +87,7 @@ class Engine:
     def decide(self, request: Request) -> Decision:
         """Return allow only if a policy permits it, none forbids it, and none failed to be evaluated."""
         try:
-            return self._answer(request, self._ask(request, self.policy_set.handle))
+            return self._answer(request, self._ask(request, self.policy_set.by_action.get(request.action, self.policy_set.handle)))
         except Malformed as error:
             return self._deny([error.detail])
         except (ValueError, TypeError) as error:  # text that is not Unicode, and whatever else Cedar cannot read

@@ -8,6 +8,7 @@ a set that is empty, a permit for everyone to do everything. Asks no questions o
 from __future__ import annotations
 
 import importlib.resources
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,13 +48,16 @@ class PolicySet:
         sources: file name to text, the schema under `schema.cedarschema`.
         policies: by `@id`.
         roles: every role that some policy speaks of.
+        actions: every action that the schema declares.
     """
 
     digest: str
     sources: Mapping[str, str]
     policies: Mapping[str, Policy]
     roles: frozenset[str]
-    handle: cedarpy.PolicySet  # what the engine asks
+    actions: frozenset[str]
+    handle: cedarpy.PolicySet
+    by_action: Mapping[str, cedarpy.PolicySet]  # what the engine asks: for each action the policies whose scope admits it
     permits_unconditioned: cedarpy.PolicySet  # only the permits, without their `when` and `unless`: for explanations, never decisions
     schema: cedarpy.Schema
 
@@ -87,13 +91,16 @@ class PolicySet:
         handle = cedarpy.PolicySet.from_str(text)
         _validate(text, schema)
         tree = handle.to_pst()
+        ancestors = _action_ancestors(schema_handle)
         sources = {**files, SCHEMA_NAME: schema}
         return cls(
             digest=_digest(sources),
             sources=MappingProxyType(dict(sorted(sources.items()))),
             policies=MappingProxyType(policies),
             roles=frozenset(uid.id for uid in pst.entity_uids(tree) if uid.type.basename == "Role"),
+            actions=frozenset(ancestors),
             handle=handle,
+            by_action=MappingProxyType({action: _admitting(tree, {action, *above}) for action, above in ancestors.items()}),
             permits_unconditioned=cedarpy.PolicySet.from_pst(_without_conditions(tree)),
             schema=schema_handle,
         )
@@ -152,6 +159,27 @@ def _validate(text: str, schema: str) -> None:
         code="policy_invalid",
         policies=sorted({names.get(error.policy_id, error.policy_id) for error in report.errors}),
     )
+
+
+def _action_ancestors(schema: cedarpy.Schema) -> dict[str, set[str]]:
+    """Return every declared action with the action groups that it is in. Cedar adds them to any entities it checks."""
+    found = json.loads(str(cedarpy.Entities.from_json_str("[]", schema)))
+    return {entity["uid"]["id"]: {parent["id"] for parent in entity["parents"]} for entity in found}
+
+
+def _admitting(tree: pst.PolicySet, actions: set[str]) -> cedarpy.PolicySet:
+    """Return the policies whose scope admits one of `actions`. The others cannot match, nor fail: the answer is the same, sooner."""
+
+    def admits(node: pst.Template) -> bool:
+        match node.action:
+            case pst.ActionEq(entity):
+                return entity.id in actions
+            case pst.ActionIn(entities):
+                return any(entity.id in actions for entity in entities)
+        return True
+
+    kept = {key: node for key, node in tree.static_policies.items() if admits(node)}
+    return cedarpy.PolicySet.from_pst(replace(tree, static_policies=pst.FrozenMap(kept)))
 
 
 def _without_conditions(tree: pst.PolicySet) -> pst.PolicySet:
