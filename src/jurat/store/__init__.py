@@ -1,8 +1,8 @@
 """Floor 3: state in PostgreSQL. The only importer of psycopg; knows the domain's rows and events, never the ledger.
 
-`acts`      Store and Tx: one act is one transaction; start here
+`store`     Store and Tx: one act is one transaction; start here
 `view`      what holds now, read back as the domain's rows
-`outbox`    Relay: the outbox to the ledger, exactly once
+`relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased
 `rebuild`   the ledger folded again: compare, or put in place
 `schema`    numbered migrations; `schema.sql` holds the three laws and the roles

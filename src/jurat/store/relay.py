@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 from typing import Final, NamedTuple, Protocol
 
 from jurat.core.errors import Conflict, Tampered
-from jurat.store.acts import CHANNEL, Store
+from jurat.store.store import CHANNEL, Store
 
 _LOCK: Final = 0x7265_6C61  # "rela": one relay at a time
 _MAX_STEP_BYTES: Final = 8 * 1024 * 1024
