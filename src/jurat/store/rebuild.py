@@ -20,8 +20,8 @@ from jurat.domain.evolve import CHANGES, evolve
 from jurat.domain.facts import KIND_OF
 from jurat.domain.rows import ROWS
 from jurat.domain.state import MemoryState
-from jurat.store.store import Store
 from jurat.store.schema import truncate_and_guard
+from jurat.store.store import Store
 
 STATE_KINDS: Final = frozenset(KIND_OF[fact] for fact in CHANGES)  # the other kinds change no row: no need to read them
 
