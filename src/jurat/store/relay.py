@@ -94,12 +94,6 @@ class Relay:
                 if not connection.closed:
                     connection.execute(f"UNLISTEN {CHANNEL}")
 
-    def backlog(self) -> int:
-        """Return how many events wait."""
-        with self._store.connection() as connection:
-            row = connection.execute("SELECT count(*) FROM outbox.event").fetchone()
-            return int(row[0]) if row else 0
-
     def _append(self, log: str, events: list[_Waiting]) -> None:
         for earlier, later in pairwise(events):
             if later.seq != earlier.seq + 1:

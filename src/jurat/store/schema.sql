@@ -69,6 +69,7 @@ ALTER TABLE outbox.event ENABLE ALWAYS TRIGGER event_unchangeable;
 GRANT USAGE ON SCHEMA outbox TO jurat_app, jurat_relay, jurat_reader, jurat_compliance_auditor;
 GRANT SELECT, UPDATE (next_position, next_seq) ON outbox.head TO jurat_app;
 GRANT INSERT (position, log, seq, event_id, kind_code, raw) ON outbox.event TO jurat_app;
+GRANT SELECT (position) ON outbox.event TO jurat_app;  -- enough to see how many wait
 GRANT SELECT ON outbox.head TO jurat_relay, jurat_reader, jurat_compliance_auditor;
 GRANT SELECT, DELETE ON outbox.event TO jurat_relay;
 GRANT SELECT ON outbox.event TO jurat_reader, jurat_compliance_auditor;
@@ -96,9 +97,9 @@ GRANT USAGE ON SCHEMA view TO jurat_app, jurat_reader, jurat_data_owner, jurat_a
 CREATE TABLE vault.person (
   principal text COLLATE "C" PRIMARY KEY,
   name text NOT NULL,
-  email text
+  email text NOT NULL  -- empty: not known
 );
-CREATE UNIQUE INDEX person_email ON vault.person (lower(email));
+CREATE UNIQUE INDEX person_email ON vault.person (lower(email)) WHERE email <> '';
 
 CREATE TABLE vault.token (
   token_hash bytea PRIMARY KEY CHECK (octet_length(token_hash) = 32),

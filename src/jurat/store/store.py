@@ -159,6 +159,12 @@ class Store:
             with _finished(connection):
                 yield Snapshot(connection)
 
+    def outbox_size(self) -> int:
+        """Return how many events the relay has not moved yet."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT count(position) FROM outbox.event").fetchone()
+            return int(row[0]) if row else 0
+
     def relay_epoch(self) -> int:
         """Return the relay's epoch as a producer: the same for the whole life of this database."""
         with self.connection() as connection:

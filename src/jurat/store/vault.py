@@ -21,22 +21,18 @@ class Person(NamedTuple):
 
     principal: str
     name: str
-    email: str | None
+    email: str  # empty: not known
 
 
-class Token(NamedTuple):
-    """An access token, without the token. Whether it still holds is for the reader to decide, at each use."""
+class KnownToken(NamedTuple):
+    """What is known of an access token. Whether it holds now is for the reader to decide, at each use."""
 
-    token: str  # tok_…
+    token_id: str
     principal: str
     chain: list[str]
     scope: str
     expires_at: datetime
     revoked_at: datetime | None
-
-    def holds_at(self, now: datetime) -> bool:
-        """Return whether the token may be used at this moment."""
-        return now < self.expires_at and (self.revoked_at is None or now < self.revoked_at)
 
 
 class Vault:
@@ -45,7 +41,7 @@ class Vault:
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
-    def put_person(self, person: Person) -> None:
+    def put_person(self, principal: str, *, name: str, email: str = "") -> None:
         """Keep who a principal is, in place of what was known before.
 
         Raises:
@@ -54,10 +50,10 @@ class Vault:
         self._connection.execute(
             "INSERT INTO vault.person (principal, name, email) VALUES (%s, %s, %s) "
             "ON CONFLICT (principal) DO UPDATE SET name = excluded.name, email = excluded.email",
-            person,
+            [principal, name, email],
         )
 
-    def person(self, principal: str) -> Person | None:
+    def find_person(self, principal: str) -> Person | None:
         """Return who a principal is; None if nobody said so, or if it was erased."""
         row = self._connection.execute("SELECT principal, name, email FROM vault.person WHERE principal = %s", [principal]).fetchone()
         return None if row is None else Person(*row)
@@ -70,7 +66,9 @@ class Vault:
         """Forget who a principal is. Returns False if nothing was known."""
         return self._connection.execute("DELETE FROM vault.person WHERE principal = %s", [principal]).rowcount == 1
 
-    def put_token(self, token_hash: bytes, token: str, principal: str, chain: Sequence[str], scope: str, expires_at: datetime) -> None:
+    def put_token(
+        self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime, scope: str = "*"
+    ) -> None:
         """Keep the SHA-256 of a token that is about to be handed out.
 
         Raises:
@@ -81,30 +79,30 @@ class Vault:
             raise Malformed("the expiry of a token has no time zone")
         self._connection.execute(
             "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at) VALUES (%s, %s, %s, %s::jsonb, %s, %s)",
-            [token_hash, token, principal, dump_json(list(chain)).decode(), scope, expires_at],
+            [token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at],
         )
 
-    def token(self, token_hash: bytes) -> Token | None:
+    def find_token(self, token_hash: bytes) -> KnownToken | None:
         """Return the token with this hash, whether or not it still holds; None if there is none."""
         row = self._connection.execute(
             "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at FROM vault.token WHERE token_hash = %s", [token_hash]
         ).fetchone()
         if row is None:
             return None
-        token, principal, chain, scope, expires_at, revoked_at = row
-        return Token(token, principal, msgspec.json.decode(chain, type=list[str]), scope, expires_at, revoked_at)
+        token_id, principal, chain, scope, expires_at, revoked_at = row
+        return KnownToken(token_id, principal, msgspec.json.decode(chain, type=list[str]), scope, expires_at, revoked_at)
 
-    def revoke_token(self, token: str, at: datetime) -> None:
-        """End a token at `at`; one that ended earlier stays as it is.
+    def revoke_token(self, token_id: str, at: datetime | None = None) -> None:
+        """End a token, now or at a given moment; one that ended earlier stays as it is.
 
         Raises:
             NotFound: there is no such token.
         """
         done = self._connection.execute(
-            "UPDATE vault.token SET revoked_at = least(revoked_at, %s) WHERE token_id = %s", [at, token]
-        )  # fmt: skip
+            "UPDATE vault.token SET revoked_at = least(revoked_at, coalesce(%s, now())) WHERE token_id = %s", [at, token_id]
+        )
         if done.rowcount == 0:
-            raise NotFound(f"there is no token `{token[:60]}`")
+            raise NotFound(f"there is no token `{token_id[:60]}`")
 
     def forget_tokens(self, before: datetime) -> int:
         """Delete the tokens that expired before a moment. Returns how many; the ledger still says that they were issued."""
