@@ -7,9 +7,9 @@ row before the ledger had it: the relay stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from jurat.core.errors import Conflict, Tampered
 from jurat.store.store import CHANNEL, Store
@@ -18,10 +18,14 @@ _LOCK: Final = 0x7265_6C61  # "rela": one relay at a time
 _MAX_STEP_BYTES: Final = 8 * 1024 * 1024
 
 
-class LedgerAppends(Protocol):
+L = TypeVar("L")
+L_contra = TypeVar("L_contra", contravariant=True)
+
+
+class LedgerAppends(Protocol[L_contra]):
     """What the relay needs of the ledger."""
 
-    def append(self, tenant: str, log: str, first_seq: int, items: Sequence[tuple[int, bytes]]) -> object:
+    def append(self, log: L_contra, first_seq: int, items: Sequence[tuple[int, bytes]]) -> object:
         """Return when the items (kind code, bytes) are durable under consecutive sequence numbers.
 
         Numbers that the ledger has already are answered, not written again.
@@ -40,17 +44,19 @@ class _Waiting(NamedTuple):
     raw: bytes
 
 
-class Relay:
-    """The one reader of the outbox. The store is opened with the relay's role.
+class Relay(Generic[L]):
+    """The one reader of the outbox.
 
     Args:
-        tenant: whose logs the events go to.
+        store: opened with the relay's role.
+        ledger: speaks as the producer `relay`, in the epoch `store.relay_epoch()`: a new database begins a new sequence.
+        logs: retention class → the log's name as the ledger knows it.
     """
 
-    def __init__(self, store: Store, ledger: LedgerAppends, *, tenant: str = "main") -> None:
+    def __init__(self, store: Store, ledger: LedgerAppends[L], logs: Mapping[str, L]) -> None:
         self._store = store
         self._ledger = ledger
-        self._tenant = tenant
+        self._logs = logs
 
     def step(self, max_events: int = 1000) -> int:
         """Move the oldest events; returns how many, 0 when there are none or another relay is at work.
@@ -99,7 +105,7 @@ class Relay:
             if later.seq != earlier.seq + 1:
                 raise _removed(log, earlier.seq + 1, later.seq)
         try:
-            self._ledger.append(self._tenant, log, events[0].seq, [(event.kind_code, event.raw) for event in events])
+            self._ledger.append(self._logs[log], events[0].seq, [(event.kind_code, event.raw) for event in events])
         except Conflict as error:
             if error.code == "sequence_gap":
                 raise _removed(log, error.fields.get("expected"), events[0].seq) from error
