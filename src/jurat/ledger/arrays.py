@@ -1,0 +1,234 @@
+"""Flat append-only arrays of one log: entries, and the levels of its tree. Derived from the journal, not trusted.
+
+    entries     per entry: u16 size, entry        (bundle N of tlog-tiles begins at 256·N entries)
+    L0 L1 …     32-byte hashes; hash i of Lk is the root over the leaves [i·256^k, (i+1)·256^k), there once that is full
+
+Tile N of level k is bytes [8192·N, +32·width) of Lk, so a partial tile is a prefix and costs no file.
+`ArrayReader` reads whatever is there; `LogArrays` is the one writer, truncates to a length that is vouched for, and
+holds the right edge in memory, so that what it reads back can be compared with what it meant to write.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from jurat.core.errors import Tampered
+from jurat.core.files import sync_directory
+from jurat.ledger.crash_points import reach
+from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, hash_leaves, hash_node, root_of
+
+TILE_WIDTH: Final = 256
+ENTRIES: Final = "entries"
+
+
+def level_file(level: int) -> str:
+    return f"L{level}"
+
+
+def level_counts(size: int) -> list[int]:
+    """Return how many hashes each level holds in a tree of `size` leaves; the last one is not zero, L0 always there."""
+    counts = [size]
+    while counts[-1] >= TILE_WIDTH:
+        counts.append(counts[-1] // TILE_WIDTH)
+    return counts
+
+
+class ArrayReader:
+    """Reads a log's arrays, wherever they come from. Everything that is not there is `Tampered`, never an empty answer."""
+
+    def __init__(self, directory: Path, entry_size: int) -> None:
+        self.directory = directory
+        self.entry_size = entry_size
+        self._stride = entry_size + 2
+        self._prefix = entry_size.to_bytes(2)
+        self._descriptors: dict[str, int] = {}
+
+    def whole_size(self) -> int:
+        """Return the largest tree size that every file is long enough for."""
+        size = min(self._count(ENTRIES, self._stride), self._count(level_file(0), HASH_SIZE))
+        for level in range(1, len(level_counts(size))):
+            size = min(size, (self._count(level_file(level), HASH_SIZE) + 1) * TILE_WIDTH**level - 1)
+        return size
+
+    def entries(self, first: int, end: int) -> list[bytes]:
+        """Return the entries [first, end).
+
+        Raises:
+            Tampered: they are not all there, or one's size prefix is wrong.
+        """
+        raw, stride = self.raw_entries(first, end), self._stride
+        if raw[0::stride].count(self._prefix[0]) != end - first or raw[1::stride].count(self._prefix[1]) != end - first:
+            raise self._fault(ENTRIES, f"a size prefix in `{first}` to `{end}` is not `{self._prefix.hex()}`")
+        return [raw[at + 2 : at + stride] for at in range(0, len(raw), stride)]
+
+    def raw_entries(self, first: int, end: int) -> bytes:
+        """Return the bytes of entries [first, end) as they lie there, size prefixes included: a tlog-tiles bundle."""
+        return self._read(ENTRIES, first, end, self._stride)
+
+    def raw_hashes(self, level: int, first: int, end: int) -> bytes:
+        """Return the bytes of the hashes [first, end) of `level`: a tlog-tiles tile."""
+        return self._read(level_file(level), first, end, HASH_SIZE)
+
+    def hashes(self, level: int, first: int, end: int) -> list[bytes]:
+        """Return the hashes [first, end) of a level of tiles.
+
+        Raises:
+            Tampered: they are not all there.
+        """
+        raw = self.raw_hashes(level, first, end)
+        return [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the root over the leaves [index·2^level, (index+1)·2^level): a `merkle.tree.NodeReader`."""
+        tile_level, rest = divmod(level, 8)
+        return root_of(self.hashes(tile_level, index << rest, (index + 1) << rest))
+
+    def right_edge(self, size: int) -> list[list[bytes]]:
+        """Return, per level, the hashes of the last tile that is not full, in a tree of `size` leaves."""
+        return [self.hashes(level, count - count % TILE_WIDTH, count) for level, count in enumerate(level_counts(size))]
+
+    def root(self, size: int) -> bytes:
+        """Return the root of the first `size` leaves, from O(log n) reads of what is on disk."""
+        return root_of_edge(self.right_edge(size))
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def _read(self, name: str, first: int, end: int, stride: int) -> bytes:
+        assert 0 <= first <= end
+        if first == end:
+            return b""
+        raw = os.pread(self._open(name), (end - first) * stride, first * stride)
+        if len(raw) != (end - first) * stride:
+            raise self._fault(name, f"it ends within `{first}` to `{end}`")
+        return raw
+
+    def _count(self, name: str, stride: int) -> int:
+        try:
+            return os.fstat(self._open(name)).st_size // stride
+        except Tampered:
+            return 0
+
+    def _open(self, name: str) -> int:
+        if name not in self._descriptors:
+            try:
+                self._descriptors[name] = os.open(self.directory / name, self._flags(), 0o644)
+            except OSError as error:
+                raise self._fault(name, (error.strerror or str(error)).lower()) from error
+        return self._descriptors[name]
+
+    def _flags(self) -> int:
+        return os.O_RDONLY | os.O_CLOEXEC
+
+    def _fault(self, name: str, what: str) -> Tampered:
+        return Tampered(
+            f"`{self.directory / name}` is damaged: {what}",
+            hint="run `jurat verify`; the file can be built again from the journal or from a mirror",
+            code="array_damaged",
+            file=name,
+        )
+
+
+class LogArrays(ArrayReader):
+    """The one writer of a log's arrays, from `size` on; whatever lay beyond is cut off when it is made.
+
+    Appends are not durable before `sync`. If any of these fails, `OSError` leaves and the process must end: the
+    journal has everything.
+    """
+
+    def __init__(self, directory: Path, entry_size: int, size: int) -> None:
+        super().__init__(directory, entry_size)
+        self.size = size
+        self._truncate(size)
+        self._edge = self.right_edge(size)
+
+    def append(self, entries: Sequence[bytes], leaf_hashes: list[bytes]) -> None:
+        """Add entries and their leaf hashes, and every node that they complete."""
+        prefix = self._prefix
+        self._write(ENTRIES, b"".join([prefix + entry for entry in entries]), self.size * self._stride)
+        reach("mid_arrays")
+        self.size += len(entries)
+        level, new = 0, leaf_hashes
+        while new:
+            if level == len(self._edge):
+                self._edge.append([])
+            count = self.size // TILE_WIDTH**level
+            self._write(level_file(level), b"".join(new), (count - len(new)) * HASH_SIZE)
+            edge = self._edge[level] + new
+            full = len(edge) - len(edge) % TILE_WIDTH
+            self._edge[level] = edge[full:]
+            level, new = level + 1, [root_of(edge[at : at + TILE_WIDTH]) for at in range(0, full, TILE_WIDTH)]
+
+    def append_entries(self, entries: Sequence[bytes]) -> None:
+        """Add entries whose leaves are not hashed yet."""
+        self.append(entries, hash_leaves(entries))
+
+    def current_root(self) -> bytes:
+        """Return the root of all that was appended, from memory."""
+        return root_of_edge(self._edge)
+
+    def sync(self) -> None:
+        """Make all that was appended durable."""
+        for descriptor in list(self._descriptors.values()):
+            os.fdatasync(descriptor)
+
+    def check_read_back(self, first: int, entries: Sequence[bytes]) -> bytes:
+        """Return the root at `first + len(entries)`, computed anew from the bytes on disk and the given entries.
+
+        `entries` come from the journal, read back; first is a size whose root was checked before. Everything that
+        the arrays hold since then is computed again and compared: leaf hashes, and the nodes of each level.
+
+        Raises:
+            Tampered: the arrays hold something else.
+        """
+        end = first + len(entries)
+        if self.entries(first, end) != list(entries):
+            raise self._fault(ENTRIES, f"entries `{first}` to `{end}` are not those of the journal")
+        old, new = level_counts(first), level_counts(end)
+        expected = hash_leaves(entries)
+        for level, count in enumerate(new):
+            before = old[level] if level < len(old) else 0
+            if self.hashes(level, before, count) != expected:
+                raise self._fault(level_file(level), f"hashes `{before}` to `{count}` are not those of the entries")
+            begin, full = before - before % TILE_WIDTH, count - count % TILE_WIDTH
+            hashes = self.hashes(level, begin, full) if full > begin else []
+            expected = [root_of(hashes[at : at + TILE_WIDTH]) for at in range(0, len(hashes), TILE_WIDTH)]
+        return self.root(end)
+
+    def _truncate(self, size: int) -> None:
+        counts = level_counts(size)
+        os.ftruncate(self._open(ENTRIES), size * self._stride)
+        for level in range(max(len(counts), len(list(self.directory.glob("L*"))))):
+            os.ftruncate(self._open(level_file(level)), (counts[level] if level < len(counts) else 0) * HASH_SIZE)
+        sync_directory(self.directory)
+
+    def _write(self, name: str, raw: bytes, offset: int) -> None:
+        is_new = name not in self._descriptors
+        descriptor = self._open(name)
+        written = 0
+        while written < len(raw):
+            written += os.pwrite(descriptor, raw[written:] if written else raw, offset + written)
+        if is_new:
+            sync_directory(self.directory)
+
+    def _flags(self) -> int:
+        return os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+
+
+def root_of_edge(edge: Sequence[Sequence[bytes]]) -> bytes:
+    """Return the root of a tree whose unfinished tiles, L0 first, hold these hashes."""
+    root: bytes | None = None
+    for hashes in edge:
+        end, span = len(hashes), 1
+        while end:
+            if end & span:
+                subtree = root_of(hashes[end - span : end])
+                root = subtree if root is None else hash_node(subtree, root)
+                end -= span
+            span <<= 1
+    return EMPTY_ROOT if root is None else root

@@ -1,0 +1,30 @@
+"""Named places in the write path where a test lets the process die, as `kill -9` would. Nothing happens in production.
+
+`JURAT_CRASH_AT=<point>` or `<point>:<n>` (the n-th time), read once at import. The points, in the order of the path:
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+POINTS: Final = (
+    "before_journal_write",
+    "after_write_before_sync",
+    "after_sync_before_ack",
+    "after_ack_before_arrays",
+    "mid_arrays",
+    "after_sign_before_cas",
+    "after_cas_before_public",
+)
+_NAME, _, _TIMES = os.environ.get("JURAT_CRASH_AT", "").partition(":")
+_left = {_NAME: int(_TIMES or 1)} if _NAME in POINTS else {}
+
+
+def reach(point: str) -> None:
+    """Die here, if this is the point and the time to die."""
+    if point in _left:
+        _left[point] -= 1
+        if _left[point] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,73 @@
+"""What the entries say about producers: how far each has come, and where one of its events lies.
+
+The entries carry (producer, epoch, seq) in the clear, so nothing else has to be kept for a duplicate to be recognised
+after any crash. Reads flat arrays in large pieces, with numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jurat.core.errors import Tampered
+from jurat.ledger.arrays import ArrayReader
+from jurat.ledger.layout import LogName
+from jurat.ledger.sequencer import Last, ProducerKey
+from jurat.merkle.entry import ANCHOR_ENTRY_SIZE, ENTRY_SIZE, unpack_anchor_entry
+
+_CHUNK: Final = 65_536  # entries
+_ROW: Final = np.dtype(
+    {
+        "names": ["producer", "epoch", "seq"],
+        "formats": [">u4", ">u4", ">u8"],
+        "offsets": [5, 9, 13],
+        "itemsize": ENTRY_SIZE + 2,  # the size prefix first
+    }
+)
+
+
+def last_sequences(log: LogName, arrays: ArrayReader, first: int, end: int) -> dict[ProducerKey, Last]:
+    """Return the last event of each producer and epoch among the entries [first, end)."""
+    found: dict[ProducerKey, Last] = {}
+    for begin in range(first, end, _CHUNK):
+        rows = _rows(arrays, begin, min(begin + _CHUNK, end))
+        key = rows["producer"].astype(np.uint64) << np.uint64(32) | rows["epoch"].astype(np.uint64)
+        _, from_the_end = np.unique(key[::-1], return_index=True)
+        for at in len(rows) - 1 - from_the_end:
+            row = rows[at]
+            found[ProducerKey(log, int(row["producer"]), int(row["epoch"]))] = Last(int(row["seq"]), begin + int(at))
+    return found
+
+
+def find_sequence(arrays: ArrayReader, size: int, producer: int, epoch: int, seq: int) -> int:
+    """Return the index of a producer's event that is known to be there, looking from the end backwards.
+
+    Raises:
+        Tampered: it is not there.
+    """
+    for end in range(size, 0, -_CHUNK):
+        begin = max(0, end - _CHUNK)
+        rows = _rows(arrays, begin, end)
+        hits = np.flatnonzero((rows["seq"] == seq) & (rows["producer"] == producer) & (rows["epoch"] == epoch))
+        if len(hits):
+            return begin + int(hits[0])
+    raise Tampered(
+        f"event `{seq}` of producer `{producer}` epoch `{epoch}` was acknowledged but is not in the entries", code="entries_missing"
+    )
+
+
+def anchored_sizes(arrays: ArrayReader, end: int) -> dict[bytes, int]:
+    """Return the last size of each log that the anchor log holds, by SHA256(origin)."""
+    assert arrays.entry_size == ANCHOR_ENTRY_SIZE
+    found: dict[bytes, int] = {}
+    for begin in range(0, end, _CHUNK):
+        for raw in arrays.entries(begin, min(begin + _CHUNK, end)):
+            entry = unpack_anchor_entry(raw)
+            found[entry.origin_hash] = entry.size
+    return found
+
+
+def _rows(arrays: ArrayReader, begin: int, end: int) -> NDArray[np.void]:
+    return np.frombuffer(arrays.raw_entries(begin, end), dtype=_ROW)

@@ -1,0 +1,141 @@
+"""Gives every event its index, once. Pure but for the salts: no file, no socket, no clock.
+
+Per (log, producer, epoch) a producer's sequence is gapless and begins with 1. `prepare` looks at requests in order and
+says what is new, what is a duplicate and what would leave a gap; nothing counts before `confirm`, which is called
+when the group is durable. So a group that could not be written leaves no trace here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from jurat.ledger.layout import LogName
+from jurat.ledger.record import Batch, pack_sizes
+from jurat.merkle.entry import SALT_SIZE
+from jurat.merkle.tree import hash_leaves
+
+_DOMAIN: Final = b"jurat/commit/v1\x00"  # merkle.entry has both; here they are inlined for a million calls a second,
+_pack_entry: Final = struct.Struct(">BHIIQQ32s").pack  # and a test holds the bytes equal
+
+
+class ProducerKey(NamedTuple):
+    """Whose sequence it is."""
+
+    log: LogName
+    producer: int
+    epoch: int
+
+
+class Submission(NamedTuple):
+    """What a producer sends: events of one log, numbered from `first_seq` without a gap."""
+
+    key: ProducerKey
+    first_seq: int
+    kinds: Sequence[int]
+    raws: Sequence[bytes]
+
+
+class Last(NamedTuple):
+    """The last event of a producer's sequence, and where it lies."""
+
+    seq: int
+    at: int  # index
+
+
+class Fresh(NamedTuple):
+    """New events, ready for the journal and the arrays. The first `duplicates` of the submission were there before."""
+
+    key: ProducerKey
+    duplicates: int
+    batch: Batch
+    entries: list[bytes]
+    leaf_hashes: list[bytes]
+    received_ns: int
+    last: Last
+
+
+class Repeated(NamedTuple):
+    """Every event of the submission was there before."""
+
+    key: ProducerKey
+
+
+class Gap(NamedTuple):
+    """The submission begins after the next expected sequence number."""
+
+    expected: int
+
+
+Verdict = Fresh | Repeated | Gap
+
+
+class LogHead(NamedTuple):
+    """Where a log goes on."""
+
+    origin_hash: bytes  # 8 bytes
+    size: int
+    received_ns: int  # of the last entry; time never goes back inside a log
+
+
+class Sequencer:
+    """The heads of all logs, and the last sequence number of every producer in them."""
+
+    def __init__(
+        self, heads: dict[LogName, LogHead], lasts: dict[ProducerKey, Last], *, random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self.heads = heads
+        self.lasts = lasts
+        self._random = random
+
+    def prepare(self, submissions: Iterable[Submission], now_ns: int) -> list[Verdict]:
+        """Return a verdict on each submission, as if those before it had been confirmed."""
+        heads: dict[LogName, LogHead] = {}
+        lasts: dict[ProducerKey, Last] = {}
+        verdicts: list[Verdict] = []
+        for submission in submissions:
+            key, first_seq = submission.key, submission.first_seq
+            expected = (lasts.get(key) or self.lasts.get(key) or Last(0, 0)).seq + 1
+            if first_seq > expected:
+                verdicts.append(Gap(expected))
+            elif first_seq + len(submission.raws) <= expected:
+                verdicts.append(Repeated(key))
+            else:
+                head = heads.get(key.log) or self.heads[key.log]
+                fresh = self._make(submission, expected - first_seq, head, now_ns)
+                heads[key.log] = LogHead(head.origin_hash, head.size + fresh.batch.count, fresh.received_ns)
+                lasts[key] = fresh.last
+                verdicts.append(fresh)
+        return verdicts
+
+    def confirm(self, verdicts: Iterable[Verdict]) -> None:
+        """Count what is durable now."""
+        for verdict in verdicts:
+            if isinstance(verdict, Fresh):
+                log = verdict.key.log
+                self.heads[log] = LogHead(self.heads[log].origin_hash, verdict.last.at + 1, verdict.received_ns)
+                self.lasts[verdict.key] = verdict.last
+
+    def anchor(self, log: LogName, entries: list[bytes]) -> Fresh:
+        """Return anchor entries as something to write; they are clear text and have no producer."""
+        head = self.heads[log]
+        batch = Batch(head.origin_hash, head.size, len(entries), b"".join(entries), bytes(4 * len(entries)), b"")
+        return Fresh(ProducerKey(log, 0, 0), 0, batch, entries, hash_leaves(entries), 0, Last(0, head.size + len(entries) - 1))
+
+    def _make(self, submission: Submission, skip: int, head: LogHead, now_ns: int) -> Fresh:
+        key = submission.key
+        raws = list(submission.raws[skip:])
+        count, seq = len(raws), submission.first_seq + skip
+        received_ns = max(now_ns, head.received_ns)
+        salts = self._random(SALT_SIZE * count)
+        opened = [salts[at : at + SALT_SIZE] + raw for at, raw in zip(range(0, SALT_SIZE * count, SALT_SIZE), raws, strict=True)]
+        sha256, pack, producer, epoch, domain = hashlib.sha256, _pack_entry, key.producer, key.epoch, _DOMAIN
+        entries = [
+            pack(1, kind, producer, epoch, at, received_ns, sha256(domain + each).digest())
+            for at, kind, each in zip(range(seq, seq + count), submission.kinds[skip:], opened, strict=True)
+        ]
+        batch = Batch(head.origin_hash, head.size, count, b"".join(entries), pack_sizes(raws), b"".join(opened))
+        return Fresh(key, skip, batch, entries, hash_leaves(entries), received_ns, Last(seq + count - 1, head.size + count - 1))
