@@ -1,8 +1,8 @@
 """The blocking client of the sequencer: for the relay, the control plane and tests. Asyncio's is `async_client`.
 
 One client is one producer with one epoch. It does not number by itself: `append` says the sequence number of its first
-event, and sending the same again is harmless. After an `Unavailable` the outcome of that call is unknown until it is
-repeated; the connection is made anew by the next call.
+event, and sending the same again is harmless. After an `Unavailable` the outcome of that call is unknown until exactly
+the same is sent again (the connection is made anew by itself); to go on with other events, connect in a fresh epoch.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Self, TypeVar
 
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.ledger import wire
+from jurat.ledger.async_client import AsyncLedgerClient, Recorded
 from jurat.ledger.endpoint import socket_address
 from jurat.ledger.layout import LogName
 from jurat.ledger.wire import Appended, LogStatus
 
-__all__ = ["Appended", "LedgerClient", "LogStatus"]
+__all__ = ["Appended", "AsyncLedgerClient", "LedgerClient", "LogStatus", "Recorded"]
 
 R = TypeVar("R", bound=wire.Reply)
 
