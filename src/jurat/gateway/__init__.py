@@ -1,1 +1,10 @@
-"""TODO."""
+"""Floor 5: the door to models. Plain ASGI; every answer was allowed, checked and made durable before it left.
+
+`flow`      one prediction, step by step: begin reading here
+`checks`    the guardrails, each a function that reports what it did
+`records`   the events of a prediction, and how long their receipts may take
+`v2`        bodies of the Open Inference Protocol
+`upstream`  our own pooled client to model servers
+`app`       routes and problems
+`__main__`  the process: `python -m jurat.gateway <workspace>`
+"""

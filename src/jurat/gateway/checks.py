@@ -61,7 +61,7 @@ def check_identity(response: v2.InferResponse, version: Version) -> Checked:
 def check_floor(confidence: float | None, floor: float) -> Checked:
     """Abstain below the floor; withhold when there is a floor and no believable confidence to hold against it."""
     if confidence is None and floor <= 0:
-        return Checked(Guardrail(name="confidence_floor", status="skipped", reason="no floor, and the model gives no confidence"), "release")
+        return Checked(Guardrail(name="confidence_floor", status="skipped", reason="no floor, no confidence"), "release")
 
     def check() -> tuple[Verdict, str]:
         if confidence is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from jurat.core.errors import Malformed
+from jurat.core.errors import Malformed, Unavailable
 from jurat.core.jsonio import dump_json, load_json
 
 MAX_TENSORS: Final = 1_000
@@ -62,6 +62,18 @@ class InferResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     parameters: dict[str, Any] = {}
 
 
+class MetadataTensor(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class _Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    platform: str
+    inputs: list[MetadataTensor]
+    outputs: list[MetadataTensor]
+
+
 def parse_request(body: bytes) -> InferRequest:
     """Return the request in a body: one row, every tensor whole and of its type.
 
@@ -95,9 +107,33 @@ def parse_response(body: bytes) -> InferResponse:
     return msgspec.structs.replace(response, outputs=outputs)
 
 
+def parse_metadata(body: bytes) -> dict[str, Any]:
+    """Return `platform`, `inputs` and `outputs` of a model's metadata.
+
+    Raises:
+        Unavailable: the server's answer is not such a body.
+    """
+    try:
+        said = load_json(body, _Metadata, what="model metadata")
+    except Malformed as error:
+        raise Unavailable(f"the model server's answer cannot be read: {error.detail}", code="upstream_failed") from error
+    return {"platform": said.platform, "inputs": said.inputs, "outputs": said.outputs}
+
+
 def format_request(request: InferRequest) -> bytes:
     """Return the body for the model. The inverse of `parse_request`, for requests that came from there."""
     return dump_json(request)
+
+
+def for_model(request: InferRequest) -> InferRequest:
+    """Return the request as a model gets it: every output is wanted, since the guardrails look at all of them."""
+    return msgspec.structs.replace(request, outputs=[], id="")
+
+
+def requested_outputs(request: InferRequest, response: InferResponse) -> list[Tensor]:
+    """Return the outputs that the caller asked for, or all."""
+    wanted = {output.name for output in request.outputs}
+    return [tensor for tensor in response.outputs if not wanted or tensor.name in wanted]
 
 
 def hash_inputs(salt: bytes, request: InferRequest) -> str:
