@@ -1,0 +1,182 @@
+"""One log's arrays against its signed checkpoint: every entry hashed again, every stored hash compared.
+
+One pass, bounded memory. If the root comes out as signed, the entries are the sealed ones and any other stored hash
+is a liar; if not, `locate` finds out where. Believes nothing that lies in the ledger's directory, and never raises
+for anything it finds there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from jurat.merkle.entry import ENTRY_SIZE
+from jurat.merkle.tile import TILE_WIDTH
+from jurat.merkle.tree import HASH_SIZE, Frontier, hash_leaves
+
+CHUNK: Final = TILE_WIDTH * TILE_WIDTH  # entries read at once: 4 MB
+_MAX_DIFFERENCES: Final = 10_000  # per level file; beyond, the file is beyond telling hash by hash
+ENTRY_FIELDS: Final = np.dtype(
+    [
+        ("version", "u1"),
+        ("kind_code", ">u2"),
+        ("producer", ">u4"),
+        ("epoch", ">u4"),
+        ("seq", ">u8"),
+        ("received_ns", ">u8"),
+        ("commitment", "V32"),
+    ]
+)
+
+
+class Waypoint(NamedTuple):
+    """A root that this log must have had at some size, and who says so."""
+
+    size: int
+    root: bytes
+    what: str  # the fault's code if it had not
+    witness: str  # in words, for the fault's detail
+
+
+class LogFiles:
+    """A log's array files, read as they are: what is not there is simply short."""
+
+    def __init__(self, directory: Path, entry_size: int) -> None:
+        self.directory = directory
+        self.stride = entry_size + 2
+        self.prefix = entry_size.to_bytes(2)
+
+    def count(self, name: str) -> int:
+        """Return how many whole records a file holds; 0 if it cannot be read."""
+        try:
+            return (self.directory / name).stat().st_size // self._stride_of(name)
+        except OSError:
+            return 0
+
+    def read(self, name: str, first: int, end: int) -> bytes:
+        """Return the whole records [first, end) as far as they are there."""
+        stride = self._stride_of(name)
+        try:
+            with (self.directory / name).open("rb") as file:
+                raw = os.pread(file.fileno(), (end - first) * stride, first * stride)
+        except OSError:
+            return b""
+        return raw[: len(raw) - len(raw) % stride]
+
+    def entries(self, first: int, end: int) -> list[bytes]:
+        """Return the entries [first, end) as far as they are there, without their size prefixes."""
+        raw, stride = self.read("entries", first, end), self.stride
+        return [raw[at + 2 : at + stride] for at in range(0, len(raw), stride)]
+
+    def hashes(self, level: int, first: int, end: int) -> list[bytes]:
+        """Return the stored hashes [first, end) of a level as far as they are there."""
+        raw = self.read(f"L{level}", first, end)
+        return [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+
+    def _stride_of(self, name: str) -> int:
+        return self.stride if name == "entries" else HASH_SIZE
+
+
+@dataclass
+class TreeCheck:
+    """What one pass over a log's arrays saw. Sizes in entries."""
+
+    size: int  # that the checkpoint promises
+    present: int = 0  # entries that are there, up to `size`
+    root: bytes = b""  # over the entries that are there
+    levels: list[list[bytes]] = field(default_factory=list)  # L1, L2, … computed from the entries
+    differing: dict[int, list[int]] = field(default_factory=dict)  # level -> indexes whose stored hash is not the computed one
+    short: dict[int, int] = field(default_factory=dict)  # level -> hashes that are there, of a file that is too short
+    bad_prefixes: list[int] = field(default_factory=list)
+    held: int = 0  # the largest size at which a waypoint's root was met
+    missed: list[Waypoint] = field(default_factory=list)  # waypoints whose root was not met, ascending
+    gaps: list[tuple[int, str]] = field(default_factory=list)  # (index, what) where a producer's numbers jump
+    time_breaks: list[int] = field(default_factory=list)
+
+
+def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: Callable[[int], None]) -> TreeCheck:
+    """Hash the first `size` entries again, and compare every stored hash and every waypoint on the way."""
+    check = TreeCheck(size, present=min(size, files.count("entries")))
+    frontier, order = Frontier(), _Order()
+    ahead = sorted((w for w in waypoints if 0 < w.size <= check.present), key=lambda w: w.size)
+    begin = 0
+    while begin < check.present:
+        raw = files.read("entries", begin, min(begin + CHUNK, check.present))
+        count = len(raw) // files.stride
+        if not count:  # cut while we read
+            check.present = begin
+            break
+        entries = [raw[at + 2 : at + files.stride] for at in range(0, len(raw), files.stride)]
+        leaves = hash_leaves(entries)
+        _compare(check, files, 0, begin, leaves)
+        table = np.frombuffer(raw, np.uint8).reshape(count, files.stride)
+        wrong = (table[:, :2] != np.frombuffer(files.prefix, np.uint8)).any(axis=1)
+        check.bad_prefixes += (np.flatnonzero(wrong)[:_MAX_DIFFERENCES] + begin).tolist()
+        if len(entries[0]) == ENTRY_SIZE:
+            order.follow(check, begin, np.frombuffer(b"".join(entries), ENTRY_FIELDS))
+        done = 0
+        while ahead and ahead[0].size <= begin + count:
+            waypoint = ahead.pop(0)
+            _extend(check, frontier, leaves[done : waypoint.size - begin])
+            done = waypoint.size - begin
+            if frontier.root() == waypoint.root:
+                check.held = waypoint.size
+            else:
+                check.missed.append(waypoint)
+        _extend(check, frontier, leaves[done:])
+        begin += count
+        tick(count)
+    check.root = frontier.root()
+    for level, hashes in enumerate(check.levels, start=1):
+        for first in range(0, len(hashes), CHUNK):
+            _compare(check, files, level, first, hashes[first : first + CHUNK])
+    return check
+
+
+def _extend(check: TreeCheck, frontier: Frontier, leaves: list[bytes]) -> None:
+    for level, hashes in enumerate(frontier.extend(leaves)[1:]):
+        if level == len(check.levels):
+            check.levels.append([])
+        check.levels[level] += hashes
+
+
+def _compare(check: TreeCheck, files: LogFiles, level: int, first: int, computed: list[bytes]) -> None:
+    raw = files.read(f"L{level}", first, first + len(computed))
+    if raw == b"".join(computed):
+        return
+    stored = [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+    if len(stored) < len(computed):
+        check.short.setdefault(level, first + len(stored))
+    found = check.differing.setdefault(level, [])
+    differing = [first + at for at, (ours, theirs) in enumerate(zip(computed, stored, strict=False)) if ours != theirs]
+    found += differing[: _MAX_DIFFERENCES - len(found)]
+
+
+class _Order:
+    """Follows each producer's own numbers, and the time of receipt, along a class log."""
+
+    def __init__(self) -> None:
+        self._last_seq: dict[int, int] = {}
+        self._last_ns = 0
+
+    def follow(self, check: TreeCheck, begin: int, entries: npt.NDArray[np.void]) -> None:
+        received = entries["received_ns"].astype(np.uint64)
+        earlier = np.concatenate([[np.uint64(self._last_ns)], received[:-1]])
+        check.time_breaks += (np.flatnonzero(received < earlier) + begin).tolist()[: _MAX_DIFFERENCES - len(check.time_breaks)]
+        self._last_ns = int(received[-1])
+        streams = entries["producer"].astype(np.uint64) << np.uint64(32) | entries["epoch"].astype(np.uint64)
+        for stream in np.unique(streams):
+            places = np.flatnonzero(streams == stream)
+            numbers = entries["seq"][places].astype(np.uint64)
+            before = self._last_seq.get(int(stream))
+            expected = np.concatenate([[numbers[0] if before is None else np.uint64((before + 1) % 2**64)], numbers[:-1] + np.uint64(1)])
+            for at in np.flatnonzero(numbers != expected)[: _MAX_DIFFERENCES - len(check.gaps)]:
+                who = f"producer {int(stream) >> 32}, epoch {int(stream) & 0xFFFFFFFF}"
+                check.gaps.append((begin + int(places[at]), f"{who}: number {numbers[at]}, expected {expected[at]}"))
+            self._last_seq[int(stream)] = int(numbers[-1])

@@ -1,0 +1,153 @@
+"""The archive against the logs: every part that the manifest lists, every row, every column.
+
+The columns that people search by are derived again from the bytes and compared: an archive that answers something else
+than it can prove is a forgery, even if the bytes are untouched. A part whose SHA-256 is wrong is read all the same, as
+far as it can be, to say which events are affected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jurat.core.digests import digest_file
+from jurat.core.errors import JuratError
+from jurat.ledger.faults import Faults
+from jurat.ledger.layout import events_directory
+from jurat.ledger.manifest import Manifest, Part, read_manifest
+from jurat.ledger.rows import SCHEMA, date_of, kind_name
+from jurat.ledger.shred import Columns, shred_all
+from jurat.ledger.verify_events import EventCheck, Indexes, Rows, Tick, event_id
+from jurat.ledger.verify_log import ENTRY_FIELDS
+
+_BATCH: Final = 8192  # rows
+_CLEAR: Final = ("kind_code", "producer", "epoch", "seq", "received_ns")
+
+
+def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck], faults: Faults, tick: Tick) -> int:
+    """Check every row of a tenant's archive; return the number of the manifest that was followed. `checks` by log name."""
+    directory = events_directory(ledger_root, tenant)
+    manifest = _manifest(directory, tenant, faults)
+    for part in manifest.parts:
+        check = checks.get(part.log)
+        file = f"{tenant}/events/{part.path}"
+        if check is None:
+            faults.add(part.log, "manifest_altered", "a part of a log that is not in the given keys", file=file)
+        else:
+            _check_part(directory / part.path, part, file, check, faults, tick)
+    return manifest.number
+
+
+def _manifest(directory: Path, tenant: str, faults: Faults) -> Manifest:
+    try:
+        return read_manifest(directory)
+    except (JuratError, OSError) as error:
+        faults.add(f"{tenant}/events", "manifest_altered", getattr(error, "detail", str(error)), file=f"{tenant}/events")
+        return Manifest(parts=tuple(_files_there(directory, tenant)))
+
+
+def _files_there(directory: Path, tenant: str) -> Iterator[Part]:
+    """Yield the files that are there, when no manifest can be believed: to say what is still readable."""
+    for path in sorted(directory.glob("class=*/kind=*/date=*/part-*.parquet")):
+        name, kind, date = (folder.partition("=")[2] for folder in path.relative_to(directory).parts[:3])
+        yield Part(path.relative_to(directory).as_posix(), f"{tenant}/{name}", kind, date, 0, 0, 0, 0, "")
+
+
+def _check_part(path: Path, part: Part, file: str, check: EventCheck, faults: Faults, tick: Tick) -> None:
+    span: dict[str, Any] = {"index": part.first, "last_index": part.last, "file": file} if part.sha256 else {"file": file}
+    try:
+        digest = digest_file(path)
+    except OSError as error:
+        faults.add(part.log, "parquet_altered", f"it cannot be read: {(error.strerror or str(error)).lower()}", **span)
+        return
+    if part.sha256 and digest != part.sha256:
+        faults.add(part.log, "parquet_altered", f"its digest is `{digest}`, expected `{part.sha256}`", **span)
+    rows, first, last = 0, None, None
+    for table in _read(path, part, span, check, faults):
+        indexes: Indexes = table["idx"].to_numpy()
+        rows += len(indexes)
+        first, last = int(indexes[0]) if first is None else first, int(indexes[-1])
+        _check_rows(table, indexes, part, file, check, faults)
+        tick(len(indexes))
+    if part.sha256 and digest == part.sha256 and (rows, first, last) != (part.rows, part.first, part.last):
+        faults.add(part.log, "parquet_altered", f"it holds `{rows}` rows from {first} to {last}, its manifest says `{part.rows}`", **span)
+
+
+def _read(path: Path, part: Part, span: dict[str, Any], check: EventCheck, faults: Faults) -> Iterator[pa.Table]:
+    # The bytes may be anybody's: whatever the decoder makes of them is a fault of the file, never of this program.
+    try:
+        file = pq.ParquetFile(path)
+        groups, names_fit = file.num_row_groups, file.schema_arrow.names == SCHEMA.names and file.schema_arrow.types == SCHEMA.types
+    except Exception as error:
+        faults.add(part.log, "parquet_altered", f"it is no archive file: {_short(error)}", **span)
+        return
+    with file:
+        if not names_fit:
+            faults.add(part.log, "parquet_altered", "it has other columns than an archive file", **span)
+            return
+        for group in range(groups):
+            try:
+                for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], use_threads=False):
+                    batch.validate(full=True)
+                    if any(column.null_count and not field.nullable for column, field in zip(batch.columns, SCHEMA, strict=True)):
+                        raise ValueError("a column that is never empty has no value")
+                    if batch.num_rows:
+                        yield pa.Table.from_batches([batch])
+            except Exception as error:
+                _name_unreadable(file, group, error, part, span, check, faults)
+
+
+def _name_unreadable(
+    file: pq.ParquetFile, group: int, error: Exception, part: Part, span: dict[str, Any], check: EventCheck, faults: Faults
+) -> None:
+    """Note which events of a row group cannot be read any more, as far as their indexes and ids still can."""
+    why = f"row group {group} cannot be read: {_short(error)}"
+    faults.add(part.log, "parquet_altered", why, **span)
+    try:
+        table = file.read_row_group(group, columns=["idx", "event_id"], use_threads=False)
+        table.validate(full=True)
+        indexes, ids = table["idx"].to_numpy(), table["event_id"].to_pylist()
+    except Exception:
+        return
+    seen = [at for at, index in enumerate(indexes) if index < check.size and check.archived[int(index)] == 0]
+    check.count_archived(indexes[seen], span["file"])
+    for at in seen:
+        detail = "its bytes in the archive cannot be read"
+        faults.add(part.log, "event_altered", detail, index=int(indexes[at]), event_id=ids[at], file=span["file"])
+
+
+def _check_rows(table: pa.Table, indexes: Indexes, part: Part, file: str, check: EventCheck, faults: Faults) -> None:
+    rows: Rows = np.zeros(len(indexes), ENTRY_FIELDS)
+    rows["version"] = 1
+    for name in _CLEAR:
+        rows[name] = table[name].to_numpy()
+    rows["commitment"] = np.frombuffer(b"".join(table["commitment"].to_pylist()), "V32")
+    salts, raws = table["salt"].to_pylist(), table["raw"].to_pylist()
+    check.count_archived(indexes, file)
+    check.check(indexes, rows, salts, raws, file, table["event_id"].to_pylist())
+    for at in [at for at, raw in enumerate(raws) if raw is None or salts[at] is None]:
+        faults.add(part.log, "event_altered", "its content is gone, and no erasure covers it", index=int(indexes[at]), file=file)
+    for name, derived in zip(Columns._fields, shred_all([raw or b"" for raw in raws]), strict=True):
+        stored = table[name]
+        if not stored.equals(pa.chunked_array([pa.array(derived, stored.type)])):
+            for at, (one, other) in enumerate(zip(stored.to_pylist(), derived, strict=True)):
+                if one != other:
+                    faults.add(
+                        part.log, "columns_altered", f"column `{name}` is not what the event's bytes say", index=int(indexes[at]),
+                        event_id=event_id(raws[at]), file=file,
+                    )  # fmt: skip
+    misfiled = {kind_name(code) for code in set(rows["kind_code"].tolist())} != {part.kind}
+    if misfiled or {date_of(int(rows["received_ns"].min())), date_of(int(rows["received_ns"].max()))} != {part.date}:
+        faults.add(
+            part.log, "parquet_altered", "it holds events of another kind or day than its path says", file=file,
+            index=int(indexes[0]), last_index=int(indexes[-1]),
+        )  # fmt: skip
+
+
+def _short(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:160].lower()
