@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime
 from typing import Final, Protocol
-
-import msgspec
 
 from jurat.core.clock import from_ns
 from jurat.core.errors import Unauthenticated
@@ -15,19 +12,10 @@ from jurat.domain import rows
 from jurat.domain.events import Actor
 from jurat.domain.roles import person_behind
 from jurat.domain.state import State
+from jurat.store.vault import KnownToken
 
 _PREFIX: Final = "jrt_"
 _LENGTH: Final = len(_PREFIX) + 43  # 32 random bytes as base64url
-
-
-class KnownToken(msgspec.Struct, frozen=True):
-    """What the vault keeps of a token."""
-
-    token_id: str
-    principal: str
-    chain: list[str]
-    expires_at: datetime
-    revoked_at: datetime | None
 
 
 class TokenVault(Protocol):
@@ -59,7 +47,9 @@ def admit(state: State, vault: TokenVault, token: str, now_ns: int) -> Actor:
     if known is None or known.revoked_at is not None:
         raise Unauthenticated("this access token is not valid", hint="ask an operator for a new one: `jurat token issue`")
     if from_ns(now_ns) >= known.expires_at:
-        raise Unauthenticated(f"this access token expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC", hint="get a new one: `jurat token issue`")
+        raise Unauthenticated(
+            f"this access token expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC", hint="get a new one: `jurat token issue`"
+        )
     principal = state.get(rows.Principal, known.principal)
     if principal is None or not principal.active or person_behind(state, known.chain[0]) != known.chain[0]:
         raise Unauthenticated(f"`{known.principal}` is suspended: no active person answers for it", hint="ask an operator who owns it now")

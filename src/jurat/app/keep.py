@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Protocol
-
 from jurat.app.admit import new_token
 from jurat.core.clock import parse_at
 from jurat.domain import commands, facts
 from jurat.domain.commands import Command
 from jurat.domain.events import Event
-
-
-class Vault(Protocol):
-    """The erasable store, inside a transaction."""
-
-    def put_person(self, principal: str, *, name: str, email: str) -> None: ...
-
-    def put_token(self, token_hash: bytes, *, token_id: str, principal: str, chain: list[str], expires_at: datetime) -> None: ...
-
-    def revoke_token(self, token_id: str) -> None: ...
+from jurat.store.vault import Vault
 
 
 def keep(vault: Vault, command: Command, events: list[Event]) -> dict[str, str]:
@@ -31,10 +19,8 @@ def keep(vault: Vault, command: Command, events: list[Event]) -> dict[str, str]:
         return {"principal": fact.principal}
     if isinstance(fact, facts.TokenIssued):
         token, token_hash = new_token()
-        vault.put_token(
-            token_hash, token_id=fact.token, principal=fact.principal, chain=fact.chain, expires_at=parse_at(fact.expires_at)
-        )
+        vault.put_token(token_hash, token_id=fact.token, principal=fact.principal, chain=fact.chain, expires_at=parse_at(fact.expires_at))
         return {"token": token, "token_id": fact.token}
     if isinstance(fact, facts.TokenRevoked):
-        vault.revoke_token(fact.token)
+        vault.revoke_token(fact.token, parse_at(events[0].at))
     return {}

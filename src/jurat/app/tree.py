@@ -1,0 +1,260 @@
+"""The process tree of a workspace: PostgreSQL, the sequencer, the relay, the doors.
+
+Two temperaments. `serve` runs all of it until a signal; `moment` runs just the stores for one command of the CLI. Both hold
+`run/tree.lock`, so there is never a second tree. Each child watches a pipe whose other end only this process holds: when
+this process dies, by whatever death, its children see the pipe close and go. PostgreSQL is adopted by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from jurat.core.errors import Conflict, Unavailable
+from jurat.core.files import write_whole
+from jurat.core.jsonio import dump_json, load_json
+from jurat.core.settings import Settings
+from jurat.core.workspace import Workspace
+from jurat.store.connect import Database, open_database
+
+READY_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 3.5
+_RESTARTS_PER_MINUTE: Final = 5
+SEQUENCER, RELAY, WEB, GATEWAY = "sequencer", "relay", "web", "gateway"
+_MODULES: Final = {SEQUENCER: "jurat.ledger.daemon", RELAY: "jurat.worker", WEB: "jurat.web", GATEWAY: "jurat.gateway"}
+
+
+class TreeInfo(msgspec.Struct, frozen=True):
+    """What `run/tree.json` says of the running tree: who runs it, in which mode, on which ports."""
+
+    pid: int
+    mode: str  # serve | moment
+    ports: dict[str, int]
+
+
+@dataclass
+class _Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    started_at_s: float
+
+
+class Tree:
+    """Starts, watches and stops the children. Use as a context manager.
+
+    Raises (on entering):
+        Conflict: another tree runs in this workspace.
+        Unavailable: a child could not start; what it said last is in the detail, and all of it in `run/<name>.log`.
+    """
+
+    def __init__(self, workspace: Workspace, settings: Settings, *, mode: str, throwaway: bool = False) -> None:
+        self._workspace, self._settings, self._mode, self._throwaway = workspace, settings, mode, throwaway
+        self._children: dict[str, _Child] = {}
+        self._restarts: list[float] = []
+        self._lock = -1
+        self._life = (-1, -1)
+        self.database: Database | None = None
+        self.report: Callable[[str], None] = lambda _text: None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {name: child.port for name, child in self._children.items() if child.port}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {name: child.process.pid for name, child in self._children.items()}
+
+    def __enter__(self) -> Self:
+        self._workspace.run.mkdir(mode=0o700, exist_ok=True)
+        self._lock = lock_tree(self._workspace)
+        self._life = os.pipe()  # children inherit the reading end; it closes when we are gone
+        os.set_inheritable(self._life[0], True)
+        try:
+            self.database = open_database(self._workspace, self._settings, throwaway=self._throwaway)
+            wanted = [SEQUENCER] if self._mode == "moment" else [SEQUENCER, RELAY, WEB, GATEWAY]
+            self._start(SEQUENCER)
+            for name in wanted[1:]:  # the sequencer first; the others wait for each other no longer than for themselves
+                self._start(name)
+            self._publish_info()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def watch(self, stopping: Callable[[], bool]) -> None:
+        """Restart what dies, until `stopping()`.
+
+        Raises:
+            Unavailable: children die faster than it is worth restarting them; everything stops.
+        """
+        while not stopping():
+            for child in list(self._children.values()):
+                code = child.process.poll()
+                if code is None or stopping():
+                    continue
+                now = time.monotonic()
+                self._restarts = [at for at in self._restarts if now - at < 60] + [now]
+                if len(self._restarts) > _RESTARTS_PER_MINUTE:
+                    raise Unavailable(
+                        f"`{child.name}` keeps dying: {last_words(self._log_of(child.name))}",
+                        hint=f"see `{self._log_of(child.name)}`",
+                        code="child_died",
+                    )
+                self.report(f"{child.name} died with {code}; starting it again")
+                self._start(child.name)
+                self._publish_info()
+            database = self.database
+            if database is not None and not database.is_running():
+                self.report("postgresql died; starting it again")
+                self.database = open_database(self._workspace, self._settings, throwaway=self._throwaway)
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End everything: the doors first, then the sequencer, PostgreSQL last."""
+        for name in (GATEWAY, WEB, RELAY, SEQUENCER):
+            child = self._children.pop(name, None)
+            if child is not None and child.process.poll() is None:
+                child.process.terminate()
+                self._children[name] = child
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for child in self._children.values():
+            try:
+                child.process.wait(max(0.05, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+        self._children.clear()
+        if self.database is not None:
+            self.database.stop()
+            self.database = None
+        with contextlib.suppress(FileNotFoundError):
+            (self._workspace.run / "tree.json").unlink()
+        for descriptor in (*self._life, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._life, self._lock = (-1, -1), -1
+
+    def _start(self, name: str) -> None:
+        ready_read, ready_write = os.pipe()
+        os.set_inheritable(ready_write, True)
+        argv = [sys.executable, "-m", _MODULES[name], str(self._workspace.root), "--parent-fd", str(self._life[0])]
+        if name != SEQUENCER:  # which says so on stdout
+            argv += ["--ready-fd", str(ready_write)]
+        with self._log_of(name).open("ab") as log:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=ready_write if name == SEQUENCER else log,
+                stderr=log,
+                pass_fds=(self._life[0], ready_write),
+                start_new_session=True,
+            )
+        os.close(ready_write)
+        try:
+            port = self._await_ready(name, process, ready_read)
+        finally:
+            os.close(ready_read)
+        self._children[name] = _Child(name, process, port, time.monotonic())
+
+    def _await_ready(self, name: str, process: subprocess.Popen[bytes], ready_fd: int) -> int:
+        """Wait for the child's line: `ready` or `ready <port>`."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        said = b""
+        while b"\n" not in said:
+            readable, _, _ = select.select([ready_fd], [], [], max(0.0, deadline - time.monotonic()))
+            chunk = os.read(ready_fd, 4096) if readable else b""
+            if not chunk:
+                process.kill()
+                process.wait()
+                log = self._log_of(name)
+                raise Unavailable(f"`{name}` did not start: {last_words(log)}", hint=f"its whole log is `{log}`", code="child_failed")
+            said += chunk
+        words = said.split(b"\n", 1)[0].split()
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+    def _log_of(self, name: str) -> Path:
+        return self._workspace.run / f"{name}.log"
+
+    def _publish_info(self) -> None:
+        info = TreeInfo(pid=os.getpid(), mode=self._mode, ports=self.ports)
+        write_whole(self._workspace.run / "tree.json", dump_json(info), mode=0o600)
+
+
+def serve(workspace: Workspace, settings: Settings, *, on_ready: Callable[[Tree], None], throwaway: bool = False) -> None:
+    """Run the whole tree until SIGTERM or SIGINT, then stop it cleanly (within 5 s)."""
+    stopping = False
+
+    def stop(_signal: int, _frame: Any) -> None:
+        nonlocal stopping
+        stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with Tree(workspace, settings, mode="serve", throwaway=throwaway) as tree:
+            on_ready(tree)
+            tree.report = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201 - the operator's terminal
+            tree.watch(lambda: stopping)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def running_tree(workspace: Workspace) -> TreeInfo | None:
+    """Return what runs in a workspace now, or None."""
+    try:
+        info = load_json((workspace.run / "tree.json").read_bytes(), TreeInfo, what="`run/tree.json`")
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(Conflict), held_lock(workspace):
+        return None  # the lock was free: whoever wrote that file is dead
+    return info
+
+
+@contextlib.contextmanager
+def held_lock(workspace: Workspace) -> Iterator[None]:
+    """Hold the tree's lock for a moment."""
+    descriptor = lock_tree(workspace)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock_tree(workspace: Workspace) -> int:
+    """Return the descriptor that holds `run/tree.lock` until it is closed.
+
+    Raises:
+        Conflict: somebody else holds it.
+    """
+    descriptor = os.open(workspace.run / "tree.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Conflict(f"`{workspace.root}` is being served already", hint="`jurat status` says by whom", code="already_running") from None
+    return descriptor
+
+
+def last_words(log: Path) -> str:
+    """Return the last line of a log, for people."""
+    try:
+        lines = log.read_bytes()[-4000:].decode(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip()[:300] if lines else "it said nothing"

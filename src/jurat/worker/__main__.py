@@ -1,0 +1,87 @@
+"""The worker process: outbox → ledger, ledger → archive.
+
+The relay waits for the outbox to have something and moves it at once. The archive's follower looks once a second, in a
+thread of its own; it touches sealed entries only. What cannot be explained (`Tampered`) ends the process with its reason.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from jurat.app.process import parse_birth, stop_on_signals, watch_parent
+from jurat.app.wiring import open_relay
+from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.settings import load_settings
+from jurat.core.workspace import Workspace
+from jurat.ledger.archive import Follower
+
+_PAUSE_S: Final = 0.2
+_COMPACT_EVERY_S: Final = 300.0
+
+
+def main() -> int:
+    """Run until told to stop; the exit code says why it ended."""
+    born = parse_birth()
+    stopping = stop_on_signals()
+    watch_parent(born.parent_fd)
+    failures: list[JuratError] = []
+
+    def archive() -> None:
+        try:
+            keep_archive(born.workspace, stopping)
+        except JuratError as error:
+            failures.append(error)
+            stopping.set()
+
+    follower = threading.Thread(target=archive, name="archive")
+    follower.start()
+    try:
+        relay(born.workspace, stopping, born.say_ready)
+    except JuratError as error:
+        failures.append(error)
+    stopping.set()
+    follower.join()
+    for failure in failures:
+        print(f"{failure.family}: {failure.detail}", file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
+    return failures[0].exit_code if failures else 0
+
+
+def relay(workspace: Workspace, stopping: threading.Event, say_ready: Callable[[], None]) -> None:
+    """Move the outbox as it fills. A ledger or database that is away is asked again; nothing is lost meanwhile."""
+    announced = False
+    while not stopping.is_set():
+        try:
+            with open_relay(workspace) as line:
+                if not announced:
+                    say_ready()
+                    announced = True
+                while not stopping.is_set():
+                    if line.step() == 0:
+                        line.wait(_PAUSE_S)
+        except Unavailable as error:
+            print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+            stopping.wait(_PAUSE_S)
+
+
+def keep_archive(workspace: Workspace, stopping: threading.Event) -> None:
+    """Archive sealed events as they fall due, and merge small files now and then."""
+    compacted_s = time.monotonic()
+    with Follower(workspace.ledger, load_settings(workspace).tenant) as follower:
+        while not stopping.wait(1.0):
+            try:
+                follower.step()
+                if time.monotonic() - compacted_s > _COMPACT_EVERY_S:
+                    follower.compact()
+                    compacted_s = time.monotonic()
+            except Tampered:
+                raise
+            except Unavailable as error:
+                print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
