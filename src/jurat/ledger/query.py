@@ -1,0 +1,257 @@
+"""Reading what happened: one answer from two sources, without a gap and without a double.
+
+    archive (Parquet parts of the manifest)   every index below the log's high-water mark
+    tail    (the journal, still encoded)      every index from there on
+
+The manifest is read once, then the journal from its high-water mark: whatever the follower swaps meanwhile, the two
+still join. Every event that leaves here was checked against its commitment, and a looked-up one against the log's
+entries too; an answer that cannot be whole is an error. Who may ask is not decided here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jurat.core.errors import Malformed, NotFound, Tampered
+from jurat.domain.kinds import RetentionClass, kind_named
+from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
+from jurat.ledger.manifest import Manifest, read_manifest
+from jurat.ledger.rows import Span, table_of
+from jurat.ledger.sql import Source, connect, join_tails, run_select, with_partition
+from jurat.ledger.stored import STORED_COLUMNS, StoredEvent, check_against_entries, events_of_parts, events_of_span, events_of_table
+from jurat.ledger.tail import Tail
+
+T = TypeVar("T")
+_LOOKUP_TIMEOUT_S = 60.0
+_LOOKUP_ROWS = 10_000
+
+
+class Snapshot(NamedTuple):
+    """What there was at one moment. `as_of`: per log, the next index."""
+
+    manifest: Manifest
+    tail: Mapping[str, Sequence[Span]]
+    as_of: Mapping[str, int]
+
+
+class Answer(NamedTuple):
+    """Rows of a query. `as_of`: per log, the next index at that moment; `is_cut`: there were more rows than shown."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    as_of: dict[str, int]
+    is_cut: bool
+
+
+class Events:
+    """One tenant's events. May be used from several threads; keeps the tail, so keep one object rather than many."""
+
+    def __init__(self, ledger_root: Path, tenant: str) -> None:
+        self._root = ledger_root
+        self._tenant = tenant
+        self._events = events_directory(ledger_root, tenant)
+        self._tail = Tail(ledger_root, tenant)
+        self._lock = threading.Lock()  # owns the tail
+
+    def as_of(self) -> dict[str, int]:
+        """Return, per log, the next index: every answer given from now on covers at least what is below it."""
+        return dict(self.snapshot().as_of)
+
+    def find(self, event_id: str) -> StoredEvent | None:
+        """Return the event of that id, the first one if a producer used the id twice; None if there is none."""
+        found = self._lookup("event_id", event_id)
+        return found[0] if found else None
+
+    def find_prediction(self, prediction_id: str) -> list[StoredEvent]:
+        """Return all events about a prediction (asked, made, overridden, failed), in the order they were received."""
+        return self._lookup("prediction", prediction_id)
+
+    def at(self, log: LogName | str, index: int) -> StoredEvent:
+        """Return the event at an index of a log.
+
+        Raises:
+            NotFound: the log is not that long.
+            Malformed: there is no such log.
+            Tampered: the event is gone, or is not the one that was recorded.
+        """
+        name = self._log(log)
+        for event in self.scan(classes=[name.name], after={str(name): index}, limit=1):
+            check_against_entries(self._root, event)
+            return event
+        raise NotFound(
+            f"log `{name}` has no index `{index}`, it ends before {self.as_of()[str(name)]}", hint="see the logs' sizes with `jurat status`"
+        )
+
+    def scan(
+        self,
+        classes: Collection[str] | None = None,
+        kinds: Collection[str] | None = None,
+        after: Mapping[str, int] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredEvent]:
+        """Yield events log by log, ascending by index within each; what is recorded meanwhile is not included.
+
+        Args:
+            classes: retention classes; all six if None. Empty is refused.
+            kinds: names of kinds; all if None, and only then is every index seen to be there. Empty is refused.
+            after: per log (`main/inference`), the first index wanted: the `as_of` of an earlier answer fits.
+            limit: of events in all.
+
+        Raises:
+            Malformed: no such class, kind or log.
+            Tampered: an event is missing, twice there, or not the one that was recorded.
+        """
+        logs = self._chosen_logs(classes)
+        wanted = None if kinds is None else _chosen_kinds(kinds)
+        starts = {str(self._log(log)): index for log, index in (after or {}).items()}
+        snapshot = self.snapshot()
+        left = limit
+        for log in logs:
+            for event in self._scan_log(snapshot, str(log), wanted, starts.get(str(log), 0)):
+                if left is not None and left <= 0:
+                    return
+                yield event
+                left = None if left is None else left - 1
+
+    def select(self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float = 30.0, max_rows: int = 100_000) -> Answer:
+        """Return the rows of a SELECT of our own over the relation `events`, run in this process.
+
+        For text that we wrote, with the user's values as parameters only. A user's own text goes to `sql`.
+        """
+        return self._with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows))
+
+    def snapshot(self) -> Snapshot:
+        """Return what there is now.
+
+        Raises:
+            Tampered: an event is neither in the archive nor in the journal, or one of the two is damaged.
+        """
+        with self._lock:
+            while True:
+                manifest = read_manifest(self._events)
+                try:
+                    self._tail.refresh(manifest.high_water)
+                except Tampered:
+                    if read_manifest(self._events).number != manifest.number:
+                        continue  # the archive moved on and the journal was shortened between our two looks
+                    raise
+                marks = manifest.high_water
+                tail = {log: self._tail.spans(log, marks.get(log, 0)) for log in self._tail.ends}
+                return Snapshot(manifest, tail, dict(self._tail.ends))
+
+    def source(self, snapshot: Snapshot) -> Source:
+        """Return a snapshot in the form that `sql.connect` takes."""
+        tables = [with_partition(table_of(spans), log.rpartition("/")[2]) for log, spans in snapshot.tail.items() if spans]
+        files = [self._events / part.path for part in snapshot.manifest.parts]
+        return Source(self._tenant, files, join_tails(tables), snapshot.as_of)
+
+    def _select(self, snapshot: Snapshot, query: str, parameters: Sequence[Any], timeout_s: float, max_rows: int) -> Answer:
+        with connect(self.source(snapshot)) as connection:
+            table = run_select(connection, query, parameters, timeout_s=timeout_s, max_rows=max_rows)
+        return answer_of(table, snapshot.as_of, max_rows)
+
+    def _lookup(self, column: str, value: str) -> list[StoredEvent]:
+        return self._with_snapshot(lambda snapshot: self._lookup_in(snapshot, column, value))
+
+    def _lookup_in(self, snapshot: Snapshot, column: str, value: str) -> list[StoredEvent]:
+        needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
+        tail = {log: [span for span in spans if needle in span.payload] for log, spans in snapshot.tail.items()}
+        query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
+        with connect(self.source(snapshot._replace(tail=tail))) as connection:
+            table = run_select(connection, query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
+        found: list[StoredEvent] = []
+        for log in table["log"].unique().to_pylist():
+            found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
+        for event in found:
+            check_against_entries(self._root, event)
+        return sorted(found, key=lambda event: (event.received_ns, event.log, event.index))
+
+    def _with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
+        """Read from a snapshot; once more from a newer one if the archive replaced its files and deleted them meanwhile."""
+        while True:
+            snapshot = self.snapshot()
+            try:
+                return read(snapshot)
+            except Tampered as error:
+                if error.code != "part_missing" or read_manifest(self._events).number == snapshot.manifest.number:
+                    raise
+
+    def _scan_log(self, snapshot: Snapshot, log: str, kinds: Collection[str] | None, start: int) -> Iterator[StoredEvent]:
+        expected = start
+        for event in chain(self._scan_archive(snapshot, log, kinds, start), self._scan_tail(snapshot, log, kinds, start)):
+            if kinds is None and event.index != expected:
+                raise _missing(log, expected, event.index)
+            yield event
+            expected = event.index + 1
+        if kinds is None and expected < snapshot.as_of[log]:
+            raise _missing(log, expected, snapshot.as_of[log])
+
+    def _scan_archive(self, snapshot: Snapshot, log: str, kinds: Collection[str] | None, start: int) -> Iterator[StoredEvent]:
+        mark, manifest = snapshot.manifest.high_water.get(log, 0), snapshot.manifest
+        while start < mark:
+            try:
+                for event in events_of_parts(log, self._events, manifest.parts_of([log], kinds), start):
+                    if event.index >= mark:
+                        return  # a newer manifest reaches farther than this answer does
+                    yield event
+                    start = event.index + 1
+                return
+            except Tampered as error:
+                newer = read_manifest(self._events)
+                if error.code != "part_missing" or newer.number == manifest.number:
+                    raise
+                manifest = newer
+
+    def _scan_tail(self, snapshot: Snapshot, log: str, kinds: Collection[str] | None, start: int) -> Iterator[StoredEvent]:
+        for span in snapshot.tail[log]:
+            if span.end > start:
+                for event in events_of_span(log, span.cut(start, span.end)):
+                    if kinds is None or event.kind in kinds:
+                        yield event
+
+    def _log(self, log: LogName | str) -> LogName:
+        name = parse_log_name(log) if isinstance(log, str) else log
+        if name not in class_logs(self._tenant):
+            raise Malformed(f"log `{name}` has no events of tenant `{self._tenant}`", hint=f"write `{self._tenant}/<class>`")
+        return name
+
+    def _chosen_logs(self, classes: Collection[str] | None) -> list[LogName]:
+        if classes is None:
+            return class_logs(self._tenant)
+        if unknown := sorted(set(classes) - set(RetentionClass)):
+            raise Malformed(f"`{unknown[0][:80]}` is not a retention class", hint=f"there are {', '.join(RetentionClass)}")
+        if not classes:
+            raise Malformed("no retention class was asked for", hint="leave `classes` out to read all of them")
+        return [log for log in class_logs(self._tenant) if log.name in classes]
+
+
+def answer_of(table: pa.Table, as_of: Mapping[str, int], max_rows: int) -> Answer:
+    """Return up to `max_rows` rows of a result that holds one more if there are more."""
+    shown = table.slice(0, max_rows)
+    columns = [column.to_pylist() for column in shown.columns]
+    rows = list(zip(*columns, strict=True)) if columns else []
+    return Answer(table.column_names, rows, dict(as_of), table.num_rows > max_rows)
+
+
+def _chosen_kinds(kinds: Collection[str]) -> frozenset[str]:
+    if not kinds:
+        raise Malformed("no kind of event was asked for", hint="leave `kinds` out to read all of them")
+    return frozenset(kind_named(kind).name for kind in kinds)
+
+
+def _missing(log: str, start: int, stop: int) -> Tampered:
+    return Tampered(
+        f"events {start} to {stop - 1} of log `{log}` are not in the archive",
+        hint="run `jurat verify` to see what else was touched, and ask who had access to the ledger's volume",
+        code="row_missing",
+        log=log,
+        first=start,
+        last=stop - 1,
+    )

@@ -1,0 +1,197 @@
+"""DuckDB, locked: one relation `events`, nothing else to read, nothing to write, nothing to load.
+
+The lock, in this order: the exact files of the manifest are allowed (a directory would also allow `COPY … TO` over a
+part), threads and memory are bounded, nothing spills, no extension is installed or loaded, no Python variable is a
+table, external access ends, the configuration is locked. A statement must be one SELECT.
+Knows DuckDB, and Arrow tables as input; where rows come from is `query`'s, who may ask is not decided here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from jurat.core.errors import Denied, Exhausted, JuratError, Malformed
+from jurat.ledger.parts import damaged_part, missing_part
+from jurat.ledger.rows import SCHEMA, kind_name
+
+_TAIL_SCHEMA: Final = pa.schema([*SCHEMA, pa.field("class", pa.string()), pa.field("kind", pa.string()), pa.field("date", pa.date32())])
+_DAY_NS: Final = 86_400 * 1_000_000_000
+
+
+class Source(NamedTuple):
+    """Where the rows of one answer are: the files of a manifest, and the tail beyond them."""
+
+    tenant: str
+    files: Sequence[Path]
+    tail: pa.Table  # of `with_partition`
+    as_of: Mapping[str, int]
+
+
+def with_partition(table: pa.Table, class_name: str) -> pa.Table:
+    """Return the rows with the three columns that the archive's folders give to a part's rows."""
+    codes, places = np.unique(table["kind_code"].to_numpy(), return_inverse=True)
+    kinds = pa.array([kind_name(int(code)) for code in codes], pa.string())
+    days = (table["received_ns"].to_numpy() // _DAY_NS).astype(np.int32)
+    return pa.Table.from_arrays(
+        [
+            *table.columns,
+            pa.array([class_name] * table.num_rows, pa.string()),
+            kinds.take(pa.array(places.astype(np.int64))),
+            pa.array(days, pa.int32()).cast(pa.date32()),
+        ],
+        schema=_TAIL_SCHEMA,
+    )
+
+
+def join_tails(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return one table of all the tails; an empty one for none."""
+    return pa.concat_tables(tables) if tables else _TAIL_SCHEMA.empty_table()
+
+
+def connect(source: Source, *, memory_mb: int = 512, threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """Return a connection that sees the relation `events` and can do nothing but read it.
+
+    Its columns: those of the archive; `log`, `kind`, `date` (UTC day of receipt), `received_at`; `event`,
+    the bytes as JSON (NULL if they are none); `as_of`, the next index of the row's log at this answer.
+    """
+    connection = duckdb.connect(":memory:")
+    files = ", ".join(_quoted(str(path)) for path in source.files)
+    for statement in (
+        f"SET allowed_paths = [{files}]",
+        f"SET threads = {threads}",
+        f"SET memory_limit = '{memory_mb}MB'",
+        "SET temp_directory = ''",
+        "SET TimeZone = 'UTC'",
+        "SET python_enable_replacements = false",
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+    ):
+        connection.execute(statement)
+    connection.register("_tail", source.tail)
+    connection.execute(f"CREATE VIEW events AS {_events_query(source, files)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def check_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Pass if `query` is one SELECT.
+
+    Raises:
+        Malformed: it cannot be parsed, or is none or several statements.
+        Denied: it is a statement of another kind.
+    """
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise Malformed(f"the query cannot be parsed: {_first_lines(error)}", code="sql_malformed") from error
+    if len(statements) != 1:
+        raise Malformed(f"the query has `{len(statements)}` statements, expected one SELECT", code="sql_malformed")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise Denied(
+            f"`{statements[0].type.name}` is not allowed here, only SELECT is",
+            hint="the ledger is read with SELECT over the relation `events`, and changed by nobody",
+            code="sql_not_allowed",
+        )
+
+
+def run_select(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Sequence[Any] | Mapping[str, Any] = (),
+    *,
+    timeout_s: float,
+    max_rows: int,
+) -> pa.Table:
+    """Return up to `max_rows` + 1 rows (the last one tells that there are more).
+
+    Raises:
+        Malformed: the query is wrong.
+        Denied: it reaches for a file, an extension, a setting.
+        Exhausted: it took too long or too much memory.
+        Tampered: a part of the archive is missing or damaged.
+    """
+    timer = threading.Timer(timeout_s, connection.interrupt)
+    timer.start()
+    try:
+        reader: pa.RecordBatchReader = connection.execute(query, parameters or None).to_arrow_reader(2_048)
+        batches, count = [], 0
+        for batch in reader:
+            batches.append(batch.slice(0, max_rows + 1 - count))
+            count += batches[-1].num_rows
+            if count > max_rows:
+                break
+        return pa.Table.from_batches(batches, schema=reader.schema)
+    except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+        raise explain(error, timeout_s) from error
+    finally:
+        timer.cancel()
+
+
+def explain(error: Exception, timeout_s: float) -> JuratError:
+    """Return the error of ours that says what DuckDB's means."""
+    text = str(error)
+    if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text:
+        return Exhausted(
+            f"the query took longer than `{timeout_s:g}s` and was stopped",
+            hint="ask for fewer days or kinds: `WHERE date >= … AND kind = …`",
+            code="query_too_long",
+            retry_after_s=timeout_s,
+        )
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        return Exhausted(
+            "the query needs more memory than it may have",
+            hint="group or filter more: `WHERE date >= … AND kind = …`",
+            code="query_too_large",
+            retry_after_s=timeout_s,
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return Denied(
+            "the query reaches for something outside the relation `events`",
+            hint="files, extensions, settings and other databases cannot be reached from here",
+            code="sql_not_allowed",
+        )
+    if (isinstance(error, duckdb.IOException) and "No such file" in text) or "No files found" in text:
+        return missing_part(_named_file(text))
+    if ".parquet" in text:
+        return damaged_part(_named_file(text), _first_lines(error))
+    return Malformed(f"the query is wrong: {_first_lines(error)}", hint="see the columns with `DESCRIBE events`", code="sql_malformed")
+
+
+def _events_query(source: Source, files: str) -> str:
+    partition = f"{_quoted(source.tenant + '/')} || class AS log, kind, date"
+    columns = ", ".join(SCHEMA.names)
+    sources = [f"SELECT {partition}, {columns} FROM _tail"]
+    if files:
+        types = "hive_types = {'class': VARCHAR, 'kind': VARCHAR, 'date': DATE}"
+        sources.insert(
+            0, f"SELECT {partition}, {columns} FROM read_parquet([{files}], hive_partitioning = true, union_by_name = true, {types})"
+        )
+    as_of = " ".join(f"WHEN {_quoted(log)} THEN {index}" for log, index in source.as_of.items())
+    return (
+        f"SELECT log, idx, kind, date, make_timestamp(CAST(received_ns // 1000 AS BIGINT)) AT TIME ZONE 'UTC' AS received_at, "
+        f"* EXCLUDE (log, idx, kind, date), TRY_CAST(TRY(decode(raw)) AS JSON) AS event, CASE log {as_of} END AS as_of "
+        f"FROM ({' UNION ALL '.join(sources)})"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _named_file(text: str) -> Path:
+    words = [word.strip("\"'`,:;()") for word in text.split()]
+    return Path(next((word for word in words if ".parquet" in word), "unknown"))
+
+
+def _first_lines(error: Exception) -> str:
+    text = str(error).partition("\n\nLINE ")[0].replace("\n", " ").strip()
+    text = text.partition(": ")[2] or text
+    return (text[:1].lower() + text[1:])[:300].rstrip(".")
