@@ -1,0 +1,121 @@
+"""The gateway's process: `python -m jurat.gateway <workspace> --parent-fd N --ready-fd M`.
+
+One worker, one event loop. Told to stop, it takes nothing new, gives what is under way two seconds, and goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import signal
+import socket
+import sys
+import time
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from jurat.app.authorize import authorize
+from jurat.app.process import Born, parse_birth, watch_parent
+from jurat.app.serving import ServingSnapshot, StoreSource
+from jurat.app.wiring import App, attach_app
+from jurat.core.errors import JuratError, Unavailable
+from jurat.domain.kinds import GATEWAY
+from jurat.gateway.app import Gateway
+from jurat.gateway.flow import Door
+from jurat.gateway.records import Recorder
+from jurat.gateway.upstream import UpstreamPool
+from jurat.guard.limits import RateLimit
+from jurat.ledger.async_client import AsyncLedgerClient
+
+_GRACE_S: Final = 2
+_LEDGER_TIMEOUT_S: Final = 1.0  # after it, what waits is given up; callers were told long before
+_SWITCH_INTERVAL_S: Final = 0.0005  # threads (state, tokens) must not hold the loop for the usual 5 ms
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop; return the exit code."""
+    born = parse_birth(argv)
+    # uvicorn handles the signal while it serves, and raises it again at its end; here it has done its work by then.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    watch_parent(born.parent_fd)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        with attach_app(born.workspace, application="gateway") as app, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(born, app))
+    except JuratError as error:
+        print(f"{error.family}: {error.detail}\n  {error.hint}", file=sys.stderr, flush=True)  # noqa: T201 (goes to run/gateway.log)
+        return error.exit_code
+    return 0
+
+
+async def _serve(born: Born, app: App) -> None:
+    listener = _listen(app.settings.bind, app.settings.gateway_port)
+    ledger = await AsyncLedgerClient.connect(born.workspace.run, GATEWAY.code, timeout_s=_LEDGER_TIMEOUT_S)
+    snapshot = ServingSnapshot(StoreSource(app.store), functools.partial(authorize, app), app.clock)
+    models = UpstreamPool()
+    door = Door(
+        snapshot=snapshot,
+        limit=RateLimit(time.monotonic),
+        models=models,
+        recorder=Recorder(ledger, app.settings.tenant),
+        clock=app.clock,
+        now_s=time.monotonic,
+    )
+    config = uvicorn.Config(
+        Gateway(door),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    with contextlib.ExitStack() as stack:
+        snapshot.start()
+        stack.callback(snapshot.stop)
+        stack.callback(models.close)
+        try:
+            await _Server(config, born, listener.getsockname()[1]).serve(sockets=[listener])
+        finally:
+            await ledger.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which tells our parent when it listens."""
+
+    def __init__(self, config: uvicorn.Config, born: Born, port: int) -> None:
+        super().__init__(config)
+        self._born, self._port = born, port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked at again and again
+        self._born.say_ready(self._port)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise Unavailable(
+            f"the gateway cannot listen on `{host}:{port}`: {(error.strerror or 'unknown').lower()}",
+            hint="choose another `gateway_port` in `jurat.toml`; 0 takes a free one",
+            code="port_in_use",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())
