@@ -116,7 +116,10 @@ def requested(case: Case, guardrails: list[Guardrail], clock: Clock) -> Event:
         prediction=case.prediction, endpoint=case.endpoint.endpoint, version=case.endpoint.version,
         version_digest=case.endpoint.version_digest, input_hash=case.input_hash, guardrails=list(guardrails), input_salt=case.input_salt,
     )  # fmt: skip
-    return Event(id=case.asked, at=format_at(clock.now_ns()), actor=case.caller, resource=case.resource, decision=case.decision, data=data)
+    return Event(
+        id=case.asked, at=format_at(clock.now_ns()), actor=case.caller, resource=case.resource, decision=case.decision,
+        because=[case.endpoint.as_of], data=data,
+    )  # fmt: skip
 
 
 def made(
