@@ -1,1 +1,13 @@
-"""TODO."""
+"""Floor 6: `jurat <noun> <verb>`: argv → app → print. Data on stdout, talk on stderr, `--json` everywhere.
+
+`main`       the entry point, and the one place where an error becomes words and an exit code
+`nouns`      which noun lives in which module; a module is imported when its noun is used, never for `--help`
+`verbs`      the shape of a command: its example, and the options that every command takes
+`session`    what every command needs: workspace, token, and the app when it is wanted
+`show`       tables, fields and JSON: fair on a terminal, plain and stable in a pipe
+`people`     names for `prn_…` ids, for those who may see them
+`workspace`  init, serve, status, demo
+`ledger`     verify, rebuild, prove, log
+`events`     events, sql
+`ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
+"""

@@ -1,0 +1,175 @@
+"""What holds now, for those who may see it: each row is asked for by its own resource, and what one may not see is not there.
+
+A refusal (rows are there and none may be seen) is recorded like any other. Reads of the *ledger* are not these: they are
+commands (`ReadRecords`) and walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from jurat.app.admit import admit
+from jurat.app.authorize import authorize, question, whose_rights
+from jurat.app.wiring import App
+from jurat.core.errors import NotFound
+from jurat.domain import rows
+from jurat.domain.commands import Command
+from jurat.domain.context import Context
+from jurat.domain.events import Actor
+from jurat.domain.facts import ActDenied
+from jurat.domain.rows import TABLE_OF, R, Row
+from jurat.domain.stages import Stage, model_resource, parse_stage
+from jurat.domain.state import State
+
+
+class See(Command, frozen=True, kw_only=True):
+    """A look at one resource. Never recorded when allowed; its refusal names it."""
+
+    place: str
+
+    def resource(self, state: State) -> str:
+        return self.place
+
+
+class SeeMetadata(See, frozen=True, kw_only=True):
+    permission = "metadata:read"
+
+
+class SeeEvidence(See, frozen=True, kw_only=True):
+    permission = "evidence:read"
+
+
+class SeePrincipals(See, frozen=True, kw_only=True):
+    permission = "principal:read"
+
+
+class SeeEndpoints(See, frozen=True, kw_only=True):
+    permission = "endpoint:read"
+
+
+class SeePolicies(See, frozen=True, kw_only=True):
+    permission = "policy:read"
+
+
+class SeeGates(See, frozen=True, kw_only=True):
+    permission = "gates:read"
+
+
+class View(NamedTuple):
+    """What seeing a row needs: the permission, where the row lies in the resource tree, and its key."""
+
+    see: type[See]
+    place: Callable[[State, Any], str]
+    key: Callable[[Any], str]
+
+
+def _model(state: State, version: str) -> str:
+    found = state.get(rows.Version, version)
+    return model_resource(parse_stage(found.stage) if found else Stage.DEVELOPMENT, version)
+
+
+VIEWS: Final[dict[type[Row], View]] = {
+    rows.Principal: View(SeePrincipals, lambda _, r: f"principals/{r.principal}", lambda r: str(r.principal)),
+    rows.Grant: View(SeePrincipals, lambda _, r: f"principals/{r.principal}", lambda r: str(r.grant)),
+    rows.Dataset: View(SeeMetadata, lambda _, r: f"data/{r.collection}/{r.dataset}", lambda r: str(r.dataset)),
+    rows.System: View(SeeMetadata, lambda _, r: f"systems/{r.system}", lambda r: str(r.system)),
+    rows.Version: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.version)),
+    rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
+    rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
+    rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),
+    rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
+}
+
+
+def look(
+    app: App, token: str, row: type[R], equals: Mapping[str, str] | None = None, *, after: str = "", limit: int | None = None
+) -> list[R]:
+    """Return the rows that the caller may see, ordered by key.
+
+    Args:
+        equals: text fields that must be equal.
+        after: the key of the last row of an earlier answer.
+        limit: rows at most.
+    Raises:
+        Unauthenticated: the token proves nobody.
+        Denied: there are rows, and the caller may see none of them. Recorded.
+    """
+    what = VIEWS[row]
+    with app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        caller = admit(state, state.vault, token, now_ns)
+        found = {what.key(each): each for each in state.find(row, **(equals or {}))}
+        seen: list[R] = []
+        hidden: See | None = None
+        for key in sorted(key for key in found if key > after):
+            if limit is not None and len(seen) >= limit:
+                break
+            see = what.see(place=what.place(state, found[key]))
+            if _may(app, state, caller, see, now_ns):
+                seen.append(found[key])
+            else:
+                hidden = hidden or see
+    if hidden and not seen and not after:
+        refuse(app, token, hidden)
+    return seen
+
+
+def look_at(app: App, token: str, row: type[R], key: str) -> R:
+    """Return one row.
+
+    Raises:
+        NotFound: there is no such row, or none that the caller may see.
+    """
+    what = VIEWS[row]
+    with app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        caller = admit(state, state.vault, token, now_ns)
+        found: R | None = state.get(row, key)
+        if found is not None and _may(app, state, caller, what.see(place=what.place(state, found)), now_ns):
+            return found
+    raise NotFound(f"there is no `{key[:80]}` in `{TABLE_OF[row]}`, or you may not see it")
+
+
+def names_of(app: App, token: str) -> dict[str, str]:
+    """Return the names of the principals whom the caller may see; a person's from the vault."""
+    with app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        caller = admit(state, state.vault, token, now_ns)
+        names = {p.principal: p.name for p in state.vault.people()}
+        names |= {r.principal: r.name for r in state.find(rows.Principal) if r.name}
+        return {p: name for p, name in names.items() if p in caller.chain or _may(app, state, caller, _account(p), now_ns)}
+
+
+def refuse(app: App, token: str, see: See) -> None:
+    """Record that this look was refused, and raise the refusal; return if it is allowed by now."""
+    with app.store.transaction() as tx:
+        now_ns = app.clock.now_ns()
+        caller = admit(tx.state, tx.vault, token, now_ns)
+        answer = authorize(app, tx.state, caller, see, now_ns)
+        if answer.refusal is None:
+            return
+        context = Context(caller, now_ns, answer.decision, answer.resource)
+        reasons = answer.refusal.fields.get("reasons", [])
+        event = context.event(
+            ActDenied(
+                command=type(see).__name__, permission=see.permission, by="policy", rule=answer.refusal.code,
+                detail=answer.refusal.detail, hint=answer.refusal.hint, reasons=reasons if isinstance(reasons, list) else [],
+            )
+        )  # fmt: skip
+        tx.record([event])
+    answer.refusal.fields["event"] = event.id
+    raise answer.refusal
+
+
+def _account(principal: str) -> See:
+    return SeePrincipals(place=f"principals/{principal}")
+
+
+def _may(app: App, state: State, caller: Actor, see: See, now_ns: int) -> bool:
+    engine = app.engine(state)
+    if engine is None:
+        return False
+    requests = [question(state, who, see.permission, see.place, now_ns, {}) for who in whose_rights(caller)]
+    return engine.decide_chain(requests).is_allowed

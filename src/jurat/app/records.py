@@ -1,0 +1,142 @@
+"""Reading the ledger, which is an act: what was asked, by whom and as of where is recorded before anything is shown."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+import msgspec
+
+from jurat.app.walk import act
+from jurat.app.wiring import App
+from jurat.core.errors import Malformed, NotFound
+from jurat.core.ids import check_id
+from jurat.domain.commands import ReadRecords
+from jurat.domain.kinds import RetentionClass, kind_named
+from jurat.ledger.layout import log_keys_file, parse_log_name
+from jurat.ledger.query import Answer
+
+MOST_EVENTS: Final = 10_000
+_LOOK_TIMEOUT_S: Final = 30.0
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events: every condition that is given must hold."""
+
+    kind: str | None = None
+    retention: str | None = None
+    principal: str | None = None
+    limit: int = 100
+    after: str = ""  # `next` of an earlier answer
+
+    def __str__(self) -> str:
+        given = [f"{name}={value}" for name in ("kind", "retention", "principal") if (value := getattr(self, name))]
+        return " ".join(given) or "everything"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, with its place."""
+
+    event_id: str
+    kind: str
+    at: str
+    principal: str
+    resource: str
+    effect: str | None
+    log: str
+    index: int
+    event: msgspec.Raw  # the very bytes that the log commits to
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Events, newest first. `as_of`: per log, the next index; `next`: the cursor of what is older, empty at the end."""
+
+    events: list[Told]
+    as_of: dict[str, int]
+    next: str
+
+
+def newest(app: App, token: str, wanted: Wanted) -> Page:
+    """Return the newest events of a kind, class or principal.
+
+    Raises:
+        Malformed: no such kind or class, an absurd limit or cursor.
+        Denied: recorded.
+    """
+    conditions, parameters = _conditions(wanted)
+    _record(app, token, "events", str(wanted))
+    answer = app.events.select(
+        "SELECT event_id, kind, at, principal, resource, effect, log, idx, received_ns, raw FROM events "
+        f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY received_ns DESC, log DESC, idx DESC",
+        parameters,
+        timeout_s=_LOOK_TIMEOUT_S,
+        max_rows=wanted.limit,
+    )
+    rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    following = f"{rows[-1]['received_ns']}:{rows[-1]['log']}:{rows[-1]['idx']}" if rows and answer.is_cut else ""
+    return Page(events=[_told(row) for row in rows], as_of=answer.as_of, next=following)
+
+
+def ask_sql(app: App, token: str, query: str) -> Answer:
+    """Return the rows of one SELECT of the caller's over the relation `events`.
+
+    Raises:
+        Malformed, Denied, Exhausted: it is not a SELECT, reaches for something else, or takes too long.
+    """
+    _record(app, token, "sql", query[:4000])
+    return app.events.sql(query)
+
+
+def take_proof(app: App, token: str, event_id: str) -> bytes:
+    """Return one event's evidence, for a file that is verified offline: receipt, inclusion proof, checkpoint, anchor.
+
+    Raises:
+        NotFound: there is no such event.
+    """
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.prove import prove_event
+
+    check_id("evt", event_id)
+    _record(app, token, "prove", event_id)
+    app.settle()
+    stored = app.events.find(event_id)
+    if stored is None:
+        raise NotFound(f"there is no event `{event_id}`", hint="`jurat events` shows what there is")
+    with contextlib.closing(app.ledger()) as ledger:
+        receipt = ledger.receipt_for(parse_log_name(stored.log), stored.index)
+    return prove_event(app.workspace.ledger, stored, load_log_keys(log_keys_file(app.workspace.keys)), receipt)
+
+
+def _record(app: App, token: str, question: str, subject: str) -> None:
+    act(app, token, ReadRecords(question=question, subject=subject, as_of=app.events.as_of()))
+
+
+def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
+    if not 1 <= wanted.limit <= MOST_EVENTS:
+        raise Malformed(f"limit `{wanted.limit}` is outside 1 to {MOST_EVENTS}")
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    if wanted.kind is not None:
+        conditions.append("kind = ?")
+        parameters.append(kind_named(wanted.kind).name)
+    if wanted.retention is not None:
+        if wanted.retention not in set(RetentionClass):
+            raise Malformed(f"class `{wanted.retention[:40]}` is unknown", hint=f"there are {', '.join(RetentionClass)}")
+        conditions.append("log LIKE ?")
+        parameters.append(f"%/{wanted.retention}")
+    if wanted.principal is not None:
+        conditions.append("principal = ?")
+        parameters.append(check_id("prn", wanted.principal))
+    if wanted.after:
+        received_ns, _, place = wanted.after.partition(":")
+        log, _, index = place.rpartition(":")
+        if not (received_ns.isascii() and received_ns.isdigit() and index.isascii() and index.isdigit() and len(wanted.after) < 200):
+            raise Malformed(f"`{wanted.after[:60]}` is not a cursor", hint="pass the `next` of an earlier answer, as it was")
+        conditions.append("(received_ns < ? OR (received_ns = ? AND (log < ? OR (log = ? AND idx < ?))))")
+        parameters += [int(received_ns), int(received_ns), log, log, int(index)]
+    return conditions, parameters
+
+
+def _told(row: dict[str, Any]) -> Told:
+    texts = {name: row[name] or "" for name in ("event_id", "at", "principal", "resource")}
+    return Told(**texts, kind=row["kind"], effect=row["effect"], log=row["log"], index=row["idx"], event=msgspec.Raw(row["raw"]))

@@ -1,0 +1,48 @@
+"""State folded again from the ledger: to compare with what the database says, or to put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jurat.app.walk import act
+from jurat.app.wiring import App
+from jurat.domain.commands import ReadRecords
+from jurat.domain.events import Event, decode_event
+from jurat.store.acts import Store
+from jurat.store.connect import attach_database
+from jurat.store.rebuild import STATE_KINDS, Difference, compare, rebuild
+
+
+def compare_state(app: App, token: str) -> list[Difference]:
+    """Return every row that differs from what the ledger says; none if all is well.
+
+    Raises:
+        Denied: the caller may not read the ledger. Recorded.
+        Tampered: the ledger itself is not whole.
+    """
+    _settled(app, token, "compare")
+    with _owner(app) as store:
+        return compare(store, _events(app))
+
+
+def rebuild_state(app: App, token: str) -> int:
+    """Put what the ledger says in the place of what the database says; return how many rows there are now."""
+    _settled(app, token, "rebuild")
+    with _owner(app) as store:
+        return rebuild(store, _events(app))
+
+
+def _settled(app: App, token: str, question: str) -> None:
+    act(app, token, ReadRecords(question=question, subject="view", as_of=app.events.as_of()))
+    app.settle()
+
+
+def _owner(app: App) -> Store:
+    return Store.open(attach_database(app.workspace).dsn("owner"), application="rebuild")
+
+
+def _events(app: App) -> Iterator[Event]:
+    """Yield the events that change state, in the order in which the ledger received them, over all logs."""
+    stored = sorted(app.events.scan(kinds=STATE_KINDS), key=lambda e: (e.received_ns, e.log, e.index))
+    for each in stored:
+        yield decode_event(each.raw)

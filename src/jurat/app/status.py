@@ -1,0 +1,71 @@
+"""How a workspace is: what runs, on which ports, and how far each log is recorded and sealed. Hashes and sizes only."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from jurat.app.tree import running_tree
+from jurat.core.errors import JuratError
+from jurat.core.settings import load_settings
+from jurat.core.workspace import Workspace
+from jurat.domain.kinds import CONTROL
+from jurat.ledger.client import LedgerClient, socket_address
+from jurat.ledger.layout import ANCHOR, checkpoint_file, class_logs
+from jurat.merkle.checkpoint import parse_checkpoint
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One log. `size`: entries recorded; `sealed`: entries that the public checkpoint covers."""
+
+    log: str
+    size: int
+    sealed: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A workspace at one moment. `pid` is 0 when nothing runs."""
+
+    workspace: str
+    mode: str
+    pid: int
+    ports: dict[str, int]
+    logs: list[LogLine]
+
+
+def status_of(workspace: Workspace) -> Status:
+    """Return how a workspace is, without starting anything.
+
+    Raises:
+        NotFound, Malformed: it is not a workspace, or its settings cannot be read.
+    """
+    settings = load_settings(workspace)
+    tree = running_tree(workspace)
+    recorded: dict[str, int] = {}
+    if tree is not None:
+        with (
+            contextlib.suppress(JuratError),
+            contextlib.closing(LedgerClient.connect(socket_address(workspace.run), CONTROL.code)) as ledger,
+        ):
+            recorded = {each.log: each.size for each in ledger.status()}
+    logs = []
+    for log in [*class_logs(settings.tenant), ANCHOR]:
+        sealed = _sealed(checkpoint_file(workspace.ledger, log))
+        logs.append(LogLine(str(log), recorded.get(str(log), sealed), sealed))
+    return Status(
+        workspace=str(workspace.root),
+        mode=tree.mode if tree else "",
+        pid=tree.pid if tree else 0,
+        ports=tree.ports if tree else {},
+        logs=logs,
+    )
+
+
+def _sealed(path: Path) -> int:
+    """Return the size that a public checkpoint claims; unverified, as everything in a status."""
+    try:
+        return parse_checkpoint(path.read_text("utf-8").rpartition("\n\n")[0] + "\n").size
+    except (OSError, UnicodeDecodeError, JuratError):
+        return 0

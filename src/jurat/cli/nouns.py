@@ -1,0 +1,62 @@
+"""Which noun lives in which module. `jurat --help` reads this table only, so it answers at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final, NamedTuple
+
+import click
+
+
+class Noun(NamedTuple):
+    """One word after `jurat`."""
+
+    module: str
+    group: str
+    help: str
+
+
+START, WORK, LEDGER, RULES, PEOPLE = "Begin", "Models and decisions", "The record", "The rules", "Who may act"
+NOUNS: Final[dict[str, Noun]] = {
+    "demo": Noun("workspace", START, "Play the whole story on real data, into ./jurat-demo"),
+    "init": Noun("workspace", START, "Make a new workspace and its first operator"),
+    "serve": Noun("workspace", START, "Run everything until Ctrl-C: database, ledger, API, gateway"),
+    "status": Noun("workspace", START, "Show what runs, and how far each log is sealed"),
+    "data": Noun("data", WORK, "Data sets: register, read, list"),
+    "system": Noun("system", WORK, "AI systems, with purpose, owner and risk tier"),
+    "model": Noun("model", WORK, "Model versions: register, measure, promote, retire"),
+    "request": Noun("request", WORK, "Promotions that wait for approval"),
+    "endpoint": Noun("endpoint", WORK, "Where predictions are served"),
+    "case": Noun("case", WORK, "Predictions that wait for a person"),
+    "ask": Noun("ask", LEDGER, "What happened, why, and who was responsible"),
+    "events": Noun("events", LEDGER, "Read the ledger, newest first"),
+    "sql": Noun("events", LEDGER, "Ask the ledger in SQL"),
+    "log": Noun("ledger", LEDGER, "The logs and their checkpoints"),
+    "prove": Noun("ledger", LEDGER, "Put one event's proof into a file"),
+    "verify": Noun("ledger", LEDGER, "Check a workspace or a proof file, offline"),
+    "rebuild": Noun("ledger", LEDGER, "Fold the ledger again and compare, or repair, what holds now"),
+    "gate": Noun("gate", RULES, "Gates between stages: apply, check, show"),
+    "policy": Noun("policy", RULES, "Policies: check, apply, show"),
+    "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),
+    "role": Noun("role", PEOPLE, "Roles: grant, revoke, list"),
+    "token": Noun("token", PEOPLE, "Access tokens: issue, revoke"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        noun = NOUNS.get(cmd_name)
+        if noun is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"jurat.cli.{noun.module}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group in dict.fromkeys(noun.group for noun in NOUNS.values()):
+            with formatter.section(group):
+                formatter.write_dl([(name, noun.help) for name, noun in NOUNS.items() if noun.group == group])

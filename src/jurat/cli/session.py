@@ -1,0 +1,128 @@
+"""What every command needs: the workspace, the token of whoever acts, and the app when it is wanted.
+
+Imports nothing heavy: `jurat --help` passes through here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jurat.core.errors import Malformed, NotFound, Unauthenticated
+from jurat.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from jurat.app.walk import Done
+    from jurat.app.wiring import App
+    from jurat.domain.commands import Command
+
+_TOKEN_BYTES = 4096
+
+
+@dataclass
+class Session:
+    """One call of `jurat`."""
+
+    workspace_given: str = ""
+    as_name: str = ""
+    token_file: str = ""
+    as_json: bool = False
+    debug: bool = False
+    opener: Callable[[Workspace], contextlib.AbstractContextManager[App]] | None = field(default=None, repr=False)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that is meant: given, `$JURAT_WORKSPACE`, the nearest parent that is one, or `./jurat-demo`.
+
+        Raises:
+            NotFound: none of these is a workspace.
+        """
+        given = self.workspace_given or os.environ.get("JURAT_WORKSPACE", "")
+        if given:
+            return Workspace(Path(given).absolute())
+        here = Path.cwd()
+        for root in (here, *here.parents, here / "jurat-demo"):
+            if (root / "jurat.toml").is_file():
+                return Workspace(root)
+        raise NotFound("there is no workspace here", hint="go into one, name one with `-C DIR`, or make one: `jurat init DIR`")
+
+    def token(self) -> str:
+        """Return the token of whoever acts.
+
+        Raises:
+            Unauthenticated: there is none, or others than its owner could read it.
+        """
+        if self.as_name and self.token_file:
+            raise Malformed("`--as` and `--token-file` both say who acts", hint="give one of them")
+        if not (self.as_name or self.token_file) and os.environ.get("JURAT_TOKEN"):
+            return os.environ["JURAT_TOKEN"].strip()
+        if self.token_file:
+            return _read_token(Path(self.token_file))
+        return _read_token(self.credential(self.as_name or "operator"))
+
+    def credential(self, name: str) -> Path:
+        """Return where the token that is called `name` lies in the workspace."""
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+            raise Malformed(f"`{name[:60]}` is not the name of a token file", hint="`--as ada` means `credentials/ada.token`")
+        return self.workspace.credentials / f"{name}.token"
+
+    @contextlib.contextmanager
+    def app(self) -> Iterator[App]:
+        """Join the running `jurat serve`, or host the stores for the moment."""
+        if self.opener is None:
+            from jurat.app.wiring import open_app
+
+            self.opener = open_app
+        with self.opener(self.workspace) as app:
+            yield app
+
+    def act(self, command: Command) -> Done:
+        """Walk with one command."""
+        from jurat.app.walk import act
+
+        token = self.token()
+        with self.app() as app:
+            return act(app, token, command)
+
+    def done(self, done: Done) -> None:
+        """Print what an act left: its events."""
+        from jurat.cli.show import show_fields, show_json
+
+        if self.as_json:
+            show_json({**done.reply, "events": [event.id for event in done.events]})
+        else:
+            show_fields(self, [*done.reply.items(), *((event.kind.name, event.id) for event in done.events)])
+
+    def say(self, text: str) -> None:
+        """Talk: to the person, never to the program that reads stdout."""
+        click.echo(text, err=True)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether stdout is read by a person."""
+        return sys.stdout.isatty() and not self.as_json
+
+
+def _read_token(path: Path) -> str:
+    ask = "ask an operator for one: `jurat token issue PRINCIPAL --save NAME`"
+    try:
+        with path.open("rb") as file:
+            mode, raw = os.fstat(file.fileno()).st_mode, file.read(_TOKEN_BYTES)
+    except FileNotFoundError:
+        raise Unauthenticated(f"there is no token at `{path}`", hint=ask) from None
+    except OSError as error:
+        raise Unauthenticated(f"the token at `{path}` cannot be read: {(error.strerror or 'failed').lower()}", hint=ask) from error
+    if not stat.S_ISREG(mode) or mode & 0o077:
+        raise Unauthenticated(f"others than its owner can read the token at `{path}`", hint=f"`chmod 600 {path}`, and have it replaced")
+    try:
+        return raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise Unauthenticated(f"`{path}` holds no token", hint=ask) from None

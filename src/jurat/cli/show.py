@@ -1,0 +1,103 @@
+"""How things look: tables with a little colour on a terminal, plain aligned text in a pipe, JSON for programs.
+
+A pipe gets no box, no colour, no wrapping and no shortening, so that what is piped today can be piped tomorrow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from jurat.cli.session import Session
+
+_GOOD = frozenset({"pass", "allow", "clean", "production", "released", "ok", "ran", "sealed"})
+_BAD = frozenset({"fail", "deny", "refused", "rejected", "tampered", "blocked", "failed_closed", "failed_open"})
+_OPEN = frozenset({"not_enough_data", "abstained", "waiting_for_approvers", "staging", "skipped"})
+
+
+def show_json(value: Any) -> None:
+    """Print a value as deterministic JSON; indented when a person reads it."""
+    import msgspec
+
+    from jurat.core.jsonio import dump_json
+
+    raw = dump_json(value)
+    click.echo((msgspec.json.format(raw, indent=2) if sys.stdout.isatty() else raw).decode())
+
+
+def show_table(session: Session, titles: Sequence[str], lines: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print a table. An empty one is said aloud on stderr, and prints nothing: empty is never success by silence."""
+    if not lines:
+        session.say(empty)
+    elif session.on_terminal:
+        _rich_table(titles, lines)
+    else:
+        widths = [max(len(title), *(len(line[n]) for line in lines)) for n, title in enumerate(titles)]
+        for line in (titles, *lines):
+            click.echo("  ".join(_flat(cell).ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show_fields(session: Session, pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
+    """Print names and values, one a line."""
+    items = list(pairs.items()) if isinstance(pairs, Mapping) else list(pairs)
+    width = max((len(name) for name, _ in items), default=0)
+    for name, value in items:
+        label = click.style(name.ljust(width), bold=True) if has_colour() else name.ljust(width)
+        click.echo(f"{label}  {paint(value) if session.on_terminal else _flat(value)}")
+
+
+def show(session: Session, value: Any, titles: Sequence[str], lines: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print `value` as JSON if that is wanted, else the table."""
+    if session.as_json:
+        show_json(value)
+    else:
+        show_table(session, titles, lines, empty=empty)
+
+
+def paint(text: str) -> str:
+    """Return the text in the colour of its meaning, if it has one."""
+    if not has_colour():
+        return text
+    word = text.split(" ", 1)[0]
+    colour = "green" if word in _GOOD else "red" if word in _BAD else "yellow" if word in _OPEN else None
+    return click.style(text, fg=colour) if colour else text
+
+
+def has_colour() -> bool:
+    """Whether stdout may be coloured: a terminal, and `NO_COLOR` unset (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def when(at: str) -> str:
+    """Return an RFC 3339 time for people, with its zone: `2026-11-25 19:40:41 UTC`."""
+    return f"{at[:10]} {at[11:19]} UTC" if len(at) > 19 and at.endswith("Z") else at
+
+
+def brief(digest: str) -> str:
+    """Return a digest for people: its first 12 hex digits."""
+    from jurat.core.digests import short
+
+    return short(digest)
+
+
+def _flat(text: str) -> str:
+    """Return the text without anything that could move the cursor or start a line: what is shown may come from elsewhere."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _rich_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text.from_ansi(paint(_flat(cell))) for cell in line))
+    Console(highlight=False).print(table)

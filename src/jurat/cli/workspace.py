@@ -1,0 +1,82 @@
+"""`jurat init`, `serve`, `status`, `demo`: a workspace begins, runs, and tells how it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jurat.cli.session import Session
+from jurat.cli.show import show_fields, show_json, show_table
+from jurat.cli.verbs import verb
+
+
+@verb("init", example="jurat init ./governance --operator 'Ada Lovelace'")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--operator", "name", default="operator", show_default=True, help="The first operator's name; kept in the vault only.")
+@click.pass_obj
+def init(session: Session, directory: Path, name: str) -> None:
+    """Make a workspace: keys, settings, policies, gates, database, and its first operator. All of it, or nothing."""
+    from jurat.app.bootstrap import init_workspace
+
+    session.say("making keys, logs and a database; this takes a few seconds")
+    made = init_workspace(directory, operator_name=name)
+    token = made.workspace.credentials / "operator.token"
+    if session.as_json:
+        show_json(
+            {"workspace": str(made.workspace.root), "operator": made.operator, "token_file": str(token), "policy_set": made.policy_set}
+        )
+        return
+    show_fields(session, [("workspace", str(made.workspace.root)), ("operator", made.operator), ("token", f"{token} (0600)")])
+    session.say(f"next: jurat serve -C {directory}")
+
+
+@verb("serve", example="jurat serve -C ./governance")
+@click.pass_obj
+def serve(session: Session) -> None:
+    """Run the database, the ledger, the API and the gateway until Ctrl-C or SIGTERM. Loopback unless told otherwise."""
+    from jurat.app.tree import Tree
+    from jurat.app.tree import serve as run_tree
+    from jurat.core.settings import load_settings
+
+    workspace = session.workspace
+    settings = load_settings(workspace)
+
+    def ready(tree: Tree) -> None:
+        addresses = {name: f"http://{settings.bind}:{port}" for name, port in tree.ports.items()}
+        if session.as_json:
+            show_json({"workspace": str(workspace.root), **addresses})
+        else:
+            names = {"web": "API", "gateway": "inference gateway"}
+            show_fields(session, [(names.get(name, name), url) for name, url in addresses.items()])
+            session.say("serving; Ctrl-C stops it")
+
+    run_tree(workspace, settings, on_ready=ready)
+
+
+@verb("status", example="jurat status --json")
+@click.pass_obj
+def status(session: Session) -> None:
+    """Show what runs in the workspace, and how far each log is recorded and sealed."""
+    from jurat.app.status import status_of
+
+    found = status_of(session.workspace)
+    if session.as_json:
+        show_json(found)
+        return
+    running = f"{found.mode}, process {found.pid}" if found.pid else "nothing"
+    doors = [(name, str(port)) for name, port in found.ports.items()]
+    show_fields(session, [("workspace", found.workspace), ("running", running), *[(f"{name} port", port) for name, port in doors]])
+    click.echo()
+    lines = [[each.log, str(each.size), str(each.sealed)] for each in found.logs]
+    show_table(session, ["log", "recorded", "sealed"], lines, empty="no log")
+
+
+@verb("demo", example="jurat demo")
+@click.argument("directory", default="./jurat-demo", type=click.Path(path_type=Path))
+@click.pass_obj
+def demo(session: Session, directory: Path) -> None:
+    """Play the whole story on real data: register, measure, refuse, promote, serve, ask, prove, cheat."""
+    from jurat.demo.story import run
+
+    run(directory)
