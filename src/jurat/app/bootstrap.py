@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from jurat.app.admit import new_token
+from jurat.app.evaluator import EVALUATOR
 from jurat.app.tree import held_lock
 from jurat.app.wiring import open_app
 from jurat.core.clock import SystemClock, parse_at
@@ -32,7 +33,6 @@ from jurat.policy.gatefile import parse_gates
 from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
 from jurat.store.connect import remove_database
 
-EVALUATOR: Final = "evaluator"  # the process that measures: its word is evidence, and nobody else's is
 _BOOTSTRAP_TOKEN_S: Final = 30 * 86_400
 _FOLDERS: Final = ("keys", "policies", "credentials", "artefacts", "run", "lock")
 

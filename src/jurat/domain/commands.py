@@ -47,7 +47,7 @@ class RegisterPrincipal(Command, frozen=True, kw_only=True):
     owner: str | None = None
 
     def resource(self, state: State) -> str:
-        return "principals"
+        return "principals/new"
 
 
 class GrantRole(Command, frozen=True, kw_only=True):
@@ -68,7 +68,8 @@ class RevokeRole(Command, frozen=True, kw_only=True):
     reason: str
 
     def resource(self, state: State) -> str:
-        return f"grants/{self.grant}"
+        found = state.get(rows.Grant, self.grant)
+        return f"principals/{found.principal if found else 'unknown'}"
 
 
 class IssueToken(Command, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ class ReadRecords(Command, frozen=True, kw_only=True):
     as_of: dict[str, int]
 
     def resource(self, state: State) -> str:
-        return "ledger"
+        return "workspace"
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -215,6 +216,9 @@ class CheckGate(_OnVersion, frozen=True, kw_only=True):
     permission: ClassVar[str] = "gate:check"
     stage: str
 
+    def resource(self, state: State) -> str:
+        return model_resource(parse_stage(self.stage), self.version)
+
 
 class Promote(_OnVersion, frozen=True, kw_only=True):
     """Move a version to its next stage, if every gate on the way passes now."""
@@ -252,12 +256,13 @@ class OverridePrediction(Command, frozen=True, kw_only=True):
     prediction: str
     output: Any
     reason: str
+    endpoint: str
     version: str
     model_output: Any
     event: str  # the prediction's event
 
     def resource(self, state: State) -> str:
-        return f"predictions/{self.prediction}"
+        return f"endpoints/{self.endpoint}"
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -266,12 +271,12 @@ class OverridePrediction(Command, frozen=True, kw_only=True):
 class RequestPromotion(_OnVersion, frozen=True, kw_only=True):
     """Ask the people whom the gate names to approve exactly this."""
 
-    permission: ClassVar[str] = "model:deploy"
+    permission: ClassVar[str] = "request:open"
     to_stage: str
     lifetime_s: float
 
     def resource(self, state: State) -> str:
-        return model_resource(Stage.STAGING, self.version)
+        return model_resource(parse_stage(self.to_stage), self.version)
 
 
 class _OnRequest(Command, frozen=True, kw_only=True):

@@ -63,7 +63,7 @@ def _gates_applied(state: State, event: Event, data: facts.GatesApplied) -> list
 def _dataset_registered(state: State, event: Event, data: facts.DatasetRegistered) -> list[Put]:
     row = rows.Dataset(
         as_of=event.id, dataset=data.dataset, collection=data.collection, digest=data.digest,
-        rows=data.rows, registered_by=event.actor.principal,
+        rows=data.rows, registered_by=event.actor.principal, sheet=data.sheet,
     )  # fmt: skip
     return [Put("datasets", data.dataset, row)]
 

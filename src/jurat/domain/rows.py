@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from jurat.domain.facts import Artefacts, Metric, PrincipalType, RiskTier
+from jurat.domain.facts import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     digest: str
     rows: int
     registered_by: str
+    sheet: DataSheet
 
 
 class System(Row, frozen=True, kw_only=True):

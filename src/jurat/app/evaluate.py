@@ -1,0 +1,95 @@
+"""Evidence: a registered version, measured by Jurat itself on registered data.
+
+the person reads the data (authorized, for this purpose)
+the evaluator scans the artefact, and records what it found; a refused artefact is never loaded
+the evaluator measures in a process of its own, and records the figures, bound to the version's digest
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jurat.app.artefacts import get_artefact
+from jurat.app.evaluator import evaluator_for
+from jurat.app.measure import measure
+from jurat.app.scan import scan
+from jurat.app.walk import Done, act, act_as
+from jurat.app.wiring import App
+from jurat.core.digests import digest_file, short
+from jurat.core.errors import Conflict, Denied, NotFound
+from jurat.domain import commands, rows
+from jurat.domain.decide_models import known_version
+
+
+def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: str) -> Done:
+    """Measure a version on the rows in `data` and record scan, evaluation and bias test.
+
+    Raises:
+        NotFound, Conflict: the version or the data set is not registered, or these are other bytes.
+        Denied: the caller may not read that data, or the artefact is refused by the scanners; each is recorded.
+        Malformed, Unavailable: the model could not be measured; nothing is recorded as measured.
+    """
+    with app.store.reading() as state:
+        version = known_version(state, version_name)
+        dataset = state.get(rows.Dataset, dataset_name)
+    if dataset is None:
+        raise NotFound(f"data set `{dataset_name[:80]}` is not registered", hint="register it first: `jurat data register`")
+    read = act(app, token, commands.ReadData(dataset=dataset.dataset, purpose=f"evaluate {version.version}"))
+    found = digest_file(data)
+    if found != dataset.digest:
+        raise Conflict(
+            f"`{data.name}` has digest `{short(found)}`, `{dataset.dataset}` is registered with `{short(dataset.digest)}`",
+            hint="measure on the registered bytes, or register these as a new version",
+            code="digest_mismatch",
+        )
+    evaluator = evaluator_for(app, token)
+    weights = get_artefact(app.workspace.artefacts, version.artefacts.weights.digest)
+    features = get_artefact(app.workspace.artefacts, version.artefacts.feature_definitions.digest)
+    scanned = scan(weights.read_bytes())
+    events = [
+        *read.events,
+        *act_as(
+            app,
+            evaluator,
+            commands.RecordScan(
+                version=version.version,
+                artefact_digest=scanned.digest,
+                verdict=scanned.verdict,
+                format=scanned.format,
+                reasons=scanned.reasons,
+                size_bytes=scanned.size_bytes,
+            ),
+        ).events,
+    ]
+    if not scanned.is_clean:
+        raise Denied(
+            f"the weights of `{version.version}` are refused before loading: {scanned.reasons[0]}",
+            hint="a model file may only hold what a model is made of; ask its author where this comes from",
+            code="artefact_refused",
+            reasons=scanned.reasons,
+            event=events[-1].id,
+        )
+    measured = measure(
+        weights,
+        version.artefacts.weights.digest,
+        features,
+        data,
+        label=dataset.sheet.label,
+        favourable=dataset.sheet.favourable_outcome,
+        protected=dataset.sheet.sensitive_columns,
+        min_group_size=app.settings.min_group_size,
+    )
+    for evidence_type, metrics in (("evaluation", measured.evaluation), ("bias_test", measured.bias_test)):
+        command = commands.RecordEvidence(
+            version=version.version,
+            version_digest=version.digest,
+            type=evidence_type,
+            dataset=dataset.dataset,
+            dataset_digest=dataset.digest,
+            metrics=metrics,
+            method=measured.method,
+            environment=measured.environment,
+            duration_s=round(measured.duration_s, 3),
+        )
+        events += act_as(app, evaluator, command).events
+    return Done(events)

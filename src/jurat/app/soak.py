@@ -1,0 +1,71 @@
+"""Evidence: what the ledger's own predictions say about a version since it went to staging.
+
+Nobody can claim a soak: its numbers are counted here, from sealed events, and bound to the log's checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+
+from jurat.app.evaluator import evaluator_for
+from jurat.app.walk import Done, act, act_as
+from jurat.app.wiring import App
+from jurat.core.clock import parse_at
+from jurat.core.digests import digest_bytes
+from jurat.core.errors import Conflict
+from jurat.domain import commands, rows
+from jurat.domain.decide_models import known_version
+from jurat.domain.facts import Metric
+from jurat.domain.kinds import RetentionClass
+from jurat.domain.stages import Stage
+from jurat.ledger.layout import LogName, checkpoint_file
+
+_COUNT = """
+    SELECT count(*) FILTER (WHERE kind = 'prediction.requested.v1') AS asked,
+           count(*) FILTER (WHERE kind = 'prediction.made.v1') AS answered,
+           count(*) FILTER (WHERE kind = 'prediction.failed.v1') AS failed,
+           count(*) FILTER (WHERE kind = 'guardrail.failed.v1') AS alerts
+    FROM events WHERE version = ? AND occurred_at >= ?
+"""
+
+
+def record_soak(app: App, token: str, version_name: str) -> Done:
+    """Measure the soak of a version in staging, up to now, and record it as evidence.
+
+    Raises:
+        Conflict: the version is not in staging.
+        Denied: the caller may not look at this version's gates.
+    """
+    began = time.monotonic()
+    with app.store.reading() as state:
+        version = known_version(state, version_name)
+    if version.stage != Stage.STAGING:
+        raise Conflict(f"version `{version.version}` is in `{version.stage}`, a soak is measured in `staging`", code="not_in_staging")
+    act(app, token, commands.CheckGate(version=version.version, stage=Stage.PRODUCTION))  # may this person ask? and: what was missing
+    app.settle()
+    answer = app.events.select(_COUNT, [version.version, parse_at(version.stage_since)])
+    asked, answered, failed, alerts = answer.rows[0]
+    log = LogName(app.settings.tenant, RetentionClass.INFERENCE)
+    command = commands.RecordEvidence(
+        version=version.version,
+        version_digest=version.digest,
+        type="soak",
+        dataset=f"log:{log}#0-{answer.as_of[str(log)]}",
+        dataset_digest=digest_bytes(checkpoint_file(app.workspace.ledger, log).read_bytes()),
+        metrics=_metrics(version, asked, answered, failed, alerts),
+        method="counted from the ledger's predictions since the version went to staging",
+        environment={"since": version.stage_since},
+        duration_s=round(time.monotonic() - began, 3),
+    )
+    return act_as(app, evaluator_for(app, token), command)
+
+
+def _metrics(version: rows.Version, asked: int, answered: int, failed: int, alerts: int) -> list[Metric]:
+    """A request without an answer counts as an error, whoever lost it."""
+    unanswered = max(failed, asked - answered)
+    nothing = "" if asked else f"no prediction by `{version.version}` since it went to staging"
+    return [
+        Metric(name="error_rate", value=unanswered / asked if asked else None, n=asked, reason=nothing),
+        Metric(name="no_critical_alerts", value=float(alerts == 0) if asked else None, n=asked, reason=nothing),
+        Metric(name="request_count", value=float(asked), n=asked, reason=nothing),
+    ]
