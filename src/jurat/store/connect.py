@@ -25,7 +25,11 @@ from jurat.store.failures import database_errors
 from jurat.store.schema import migrate
 
 Role = Literal["owner", "app", "relay", "reader"]
-ROLES: Final[tuple[Role, ...]] = ("owner", "app", "relay", "reader")
+_LOGINS: Final[tuple[Role, ...]] = (
+    "app",
+    "relay",
+    "reader",
+)  # with passwords of their own; the owner is the superuser, acting as jurat_owner
 _DATABASE: Final = "jurat"
 _LOCK: Final = 0x6F70_656E  # "open"
 _OWNER_PATIENCE: Final = {"statement_timeout": "30min", "idle_in_transaction_session_timeout": "30min"}  # rebuilds are long
@@ -88,7 +92,7 @@ def open_database(workspace: Workspace, settings: Settings, *, throwaway: bool =
         cluster = Cluster(workspace, settings, throwaway=throwaway)
         started = cluster.start()
         try:
-            dsns = _embedded(cluster)
+            dsns = embedded_dsns(cluster, _DATABASE)
         except BaseException:
             if started:
                 cluster.stop()
@@ -124,24 +128,26 @@ def remove_database(workspace: Workspace, settings: Settings) -> None:
 
 def _external(url: str) -> dict[str, str]:
     migrate(with_session(url))
-    return {role: _for_role(url, role) for role in ROLES}
+    return {role: _for_role(url, role) for role in ("owner", *_LOGINS)}
 
 
-def _embedded(cluster: Cluster) -> dict[str, str]:
-    """Make the database and give our roles their passwords; only their verifiers are sent."""
+def embedded_dsns(cluster: Cluster, database: str) -> dict[str, str]:
+    """Return a connection string per role for a database of the embedded cluster, made and shaped if need be.
+
+    The roles get their passwords here; only verifiers are sent, so none can end up in a log.
+    """
     with database_errors(), psycopg.connect(cluster.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])  # two commands may open a fresh workspace at once
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone() is None:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
-        migrate(with_session(cluster.dsn(SUPERUSER, _DATABASE)))
-        for role in ROLES:
-            name = f"jurat_{role}"
-            if role != "owner" and connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s AND NOT rolcanlogin", [name]).fetchone():
-                login = cluster.login(name)
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        migrate(with_session(cluster.dsn(SUPERUSER, database)))
+        for role in _LOGINS:
+            login = cluster.login(f"jurat_{role}")
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s AND NOT rolcanlogin", [login.user]).fetchone():
                 verifier = connection.pgconn.encrypt_password(login.password.encode(), login.user.encode(), b"scram-sha-256").decode()
                 connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login.user), sql.Literal(verifier)))
-    owner = _for_role(cluster.dsn(SUPERUSER, _DATABASE), "owner")
-    return {"owner": owner} | {role: with_session(cluster.dsn(f"jurat_{role}", _DATABASE)) for role in ROLES if role != "owner"}
+    owner = _for_role(cluster.dsn(SUPERUSER, database), "owner")
+    return {"owner": owner} | {role: with_session(cluster.dsn(f"jurat_{role}", database)) for role in _LOGINS}
 
 
 def _for_role(dsn: str, role: Role) -> str:

@@ -27,7 +27,6 @@ from jurat.store.view import ViewState, apply_puts
 FIRST_SEQ: Final = 1  # of a producer in a log
 CHANNEL: Final = "jurat_outbox"  # NOTIFY: the relay has something to do
 _POOL_SIZE: Final = 8
-_POOL_TIMEOUT_S: Final = 10.0
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # its warnings reach our callers as errors
 
 
@@ -102,22 +101,23 @@ class Store:
         self._max_event_bytes = max_event_bytes
 
     @classmethod
-    def open(cls, dsn: str, *, application: str, max_event_bytes: int = 1_048_576) -> Store:
+    def open(cls, dsn: str, *, application: str, max_event_bytes: int = 1_048_576, timeout_s: float = 10.0) -> Store:
         """Return a store that has connected once.
 
         Args:
             dsn: of one role (`Database.dsn`). What the store can do is what that role may do.
             application: shown in `pg_stat_activity`.
+            timeout_s: how long to wait for a connection, now and later.
         Raises:
             Unavailable: the database does not answer.
         """
         pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
-            dsn, min_size=1, max_size=_POOL_SIZE, timeout=_POOL_TIMEOUT_S, open=False, name=f"jurat-{application}",
+            dsn, min_size=1, max_size=_POOL_SIZE, timeout=timeout_s, open=False, name=f"jurat-{application}",
             kwargs={"autocommit": True, "application_name": f"jurat {application}"}, check=ConnectionPool.check_connection,
         )  # fmt: skip
         try:
             with database_errors():
-                pool.open(wait=True, timeout=_POOL_TIMEOUT_S)
+                pool.open(wait=True, timeout=timeout_s)
         except BaseException:
             pool.close()
             raise
