@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
-from jurat.app.admit import KnownToken, admit
+from jurat.app.admit import admit
 from jurat.core.clock import Clock, parse_at, to_ns
 from jurat.core.errors import JuratError, Unauthenticated, Unavailable
 from jurat.domain import rows
@@ -24,6 +24,7 @@ from jurat.domain.roles import is_live
 from jurat.domain.state import MemoryState, Put, State
 from jurat.guard.filters import Filter
 from jurat.store.store import Store
+from jurat.store.vault import KnownToken
 
 POLL_S: Final = 0.1
 STALE_AFTER_S: Final = 2.0
@@ -225,10 +226,7 @@ class StoreSource:
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         with self._store.reading() as snapshot:
-            found = snapshot.vault.find_token(token_hash)
-        if found is None:
-            return None
-        return KnownToken(found.token_id, found.principal, found.chain, found.expires_at, found.revoked_at)
+            return snapshot.vault.find_token(token_hash)
 
 
 def _filter_of(endpoint: rows.Endpoint) -> Filter | JuratError:
