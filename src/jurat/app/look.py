@@ -56,6 +56,10 @@ class SeeGates(See, frozen=True, kw_only=True):
     permission = "gates:read"
 
 
+class CheckLedger(See, frozen=True, kw_only=True):
+    permission = "ledger:verify"
+
+
 class View(NamedTuple):
     """What seeing a row needs: the permission, where the row lies in the resource tree, and its key."""
 
@@ -140,6 +144,19 @@ def names_of(app: App, token: str) -> dict[str, str]:
         names = {p.principal: p.name for p in state.vault.people()}
         names |= {r.principal: r.name for r in state.find(rows.Principal) if r.name}
         return {p: name for p, name in names.items() if p in caller.chain or _may(app, state, caller, _account(p), now_ns)}
+
+
+def check(app: App, token: str, see: See) -> None:
+    """Pass if the caller may do what `see` stands for.
+
+    Raises:
+        Denied: recorded.
+    """
+    with app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        allowed = _may(app, state, admit(state, state.vault, token, now_ns), see, now_ns)
+    if not allowed:
+        refuse(app, token, see)
 
 
 def refuse(app: App, token: str, see: See) -> None:

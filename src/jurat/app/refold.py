@@ -4,36 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jurat.app.walk import act
+from jurat.app.look import CheckLedger, check
 from jurat.app.wiring import App
-from jurat.domain.commands import ReadRecords
 from jurat.domain.events import Event, decode_event
-from jurat.store.acts import Store
 from jurat.store.connect import attach_database
 from jurat.store.rebuild import STATE_KINDS, Difference, compare, rebuild
+from jurat.store.store import Store
 
 
 def compare_state(app: App, token: str) -> list[Difference]:
     """Return every row that differs from what the ledger says; none if all is well.
 
     Raises:
-        Denied: the caller may not read the ledger. Recorded.
+        Denied: the caller may not verify the ledger. Recorded.
         Tampered: the ledger itself is not whole.
     """
-    _settled(app, token, "compare")
+    _settled(app, token)
     with _owner(app) as store:
         return compare(store, _events(app))
 
 
 def rebuild_state(app: App, token: str) -> int:
     """Put what the ledger says in the place of what the database says; return how many rows there are now."""
-    _settled(app, token, "rebuild")
+    _settled(app, token)
     with _owner(app) as store:
         return rebuild(store, _events(app))
 
 
-def _settled(app: App, token: str, question: str) -> None:
-    act(app, token, ReadRecords(question=question, subject="view", as_of=app.events.as_of()))
+def _settled(app: App, token: str) -> None:
+    check(app, token, CheckLedger(place="workspace"))
     app.settle()
 
 

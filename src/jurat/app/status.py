@@ -12,7 +12,7 @@ from jurat.core.errors import JuratError
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.domain.kinds import CONTROL
-from jurat.ledger.client import LedgerClient, socket_address
+from jurat.ledger.client import LedgerClient
 from jurat.ledger.layout import ANCHOR, checkpoint_file, class_logs
 from jurat.merkle.checkpoint import parse_checkpoint
 
@@ -45,10 +45,7 @@ def status_of(workspace: Workspace) -> Status:
     tree = running_tree(workspace)
     recorded: dict[str, int] = {}
     if tree is not None:
-        with (
-            contextlib.suppress(JuratError),
-            contextlib.closing(LedgerClient.connect(socket_address(workspace.run), CONTROL.code)) as ledger,
-        ):
+        with contextlib.suppress(JuratError), LedgerClient.connect(workspace.run, CONTROL.code) as ledger:
             recorded = {each.log: each.size for each in ledger.status()}
     logs = []
     for log in [*class_logs(settings.tenant), ANCHOR]:

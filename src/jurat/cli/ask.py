@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from jurat.cli.session import Session
-from jurat.cli.show import has_colour, show_json
+from jurat.cli.show import has_colour, paint, show_json
 from jurat.cli.verbs import noun
 
 
@@ -29,14 +29,18 @@ def why(session: Session, prediction: str) -> None:
     if session.as_json:
         show_json(story)
         return
+    click.echo(f"{story.prediction}: {paint(story.outcome)}")
+    width = max((len(line.about) for line in story.lines), default=0)
     question = ""
     for line in story.lines:
         if line.question != question:
             question = line.question
-            title = {"what": "What happened", "why": "Why", "who": "Who was responsible"}.get(question, question)
-            click.echo(("" if line is story.lines[0] else "\n") + (click.style(title, bold=True) if has_colour() else title))
+            click.echo("\n" + _styled(question, bold=True))
         text = line.text
         for principal, name in names.items():
-            text = text.replace(principal, f"{name} ({principal})")
-        where = f"{line.event_id}  {line.position}".rstrip()
-        click.echo(f"  {text}\n      {click.style(where, dim=True) if has_colour() else where}")
+            text = text.replace(principal, f"{name} (…{principal[-6:]})")
+        click.echo(f"  {line.about.ljust(width)}  {text}  {_styled(f'[{line.event} {line.position}]', dim=True)}")
+
+
+def _styled(text: str, **style: bool) -> str:
+    return click.style(text, **style) if has_colour() else text

@@ -23,8 +23,8 @@ def list_cases(session: Session) -> None:
     token = session.token()
     with session.app() as app:
         found = open_cases(app, token)
-    lines = [[c.prediction, c.endpoint, c.version, f"{c.confidence:.3f}", when(c.at)] for c in found]
-    show(session, found, ["prediction", "endpoint", "version", "confidence", "since"], lines, empty="no case waits for a person")
+    lines = [[c.prediction, c.version, c.outcome, _confidence(c.confidence), when(c.at), c.position] for c in found]
+    show(session, found, ["prediction", "version", "outcome", "confidence", "since", "position"], lines, empty="no case waits for a person")
 
 
 @case.verb("override", example="jurat case override prd_01k9… good --reason 'income was confirmed by phone'")
@@ -46,3 +46,7 @@ def override_case(session: Session, prediction: str, output: str, reason: str) -
     with session.app() as app:
         done = override(app, token, prediction, value, reason)
     session.done(done)
+
+
+def _confidence(value: float | None) -> str:
+    return "not given" if value is None else f"{value:.3f}"

@@ -17,6 +17,8 @@ from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from jurat.ledger.faults import Report
+    from jurat.ledger.keys import LogKeys
+    from jurat.store.rebuild import Difference
 
 
 @noun("log")
@@ -135,7 +137,7 @@ def rebuild(session: Session, only_compare: bool, apply: bool) -> int:
     return Tampered.exit_code if found else 0
 
 
-def _verify_evidence(session: Session, path: Path, keys: list) -> int:  # type: ignore[type-arg]
+def _verify_evidence(session: Session, path: Path, keys: list[LogKeys]) -> int:
     from jurat.cli.files import read_bytes
     from jurat.ledger.prove import verify_evidence
 
@@ -167,6 +169,10 @@ def _tell_report(session: Session, workspace: Workspace, report: Report) -> int:
         f"{len(report.faults)} faults in `{workspace.root}`: stop, keep everything as it is, and call whoever answers for this ledger"
     )
     return Tampered.exit_code
+
+
+def _fields(difference: Difference) -> str:
+    return ", ".join(f"{name}: expected {expected!r}, found {found!r}" for name, (expected, found) in difference.fields.items())
 
 
 def _head(path: Path) -> tuple[str, str]:

@@ -143,7 +143,8 @@ def promote(session: Session, version: str, stage: str, request: str | None) -> 
         session,
         [
             ("version", f"{fact.version} {brief(fact.version_digest)}"), ("from", fact.from_stage), ("to", paint(fact.to_stage)),
-            ("gates", fact.gate_check), ("request", fact.request or "none needed"), ("approvals", ", ".join(fact.approvals) or "none needed"),
+            ("gates", fact.gate_check), ("request", fact.request or "none needed"),
+            ("approvals", ", ".join(fact.approvals) or "none needed"),
             ("event", done.events[-1].id),
         ],
     )  # fmt: skip

@@ -23,9 +23,7 @@ def init(session: Session, directory: Path, name: str) -> None:
     made = init_workspace(directory, operator_name=name)
     token = made.workspace.credentials / "operator.token"
     if session.as_json:
-        show_json(
-            {"workspace": str(made.workspace.root), "operator": made.operator, "token_file": str(token), "policy_set": made.policy_set}
-        )
+        show_json({"workspace": str(made.workspace.root), "operator": made.operator, "token_file": str(token)})
         return
     show_fields(session, [("workspace", str(made.workspace.root)), ("operator", made.operator), ("token", f"{token} (0600)")])
     session.say(f"next: jurat serve -C {directory}")
