@@ -238,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.ready_file is not None:
             write_whole(arguments.ready_file, f"{port}\n".encode())
         if arguments.ready_fd is not None:
-            os.write(arguments.ready_fd, f"{port}\n".encode())
+            os.write(arguments.ready_fd, f"ready {port}\n".encode())
             os.close(arguments.ready_fd)
 
     config = uvicorn.Config(Server(model, ready), log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on")
@@ -281,7 +281,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--ready-file", type=Path, help="gets the port once the server answers")
-    parser.add_argument("--ready-fd", type=int, help="gets the port once the server answers, and is closed")
+    parser.add_argument("--ready-fd", type=int, help="gets `ready <port>` once the server answers, and is closed")
     parser.add_argument("--parent-fd", type=int, help="a pipe; the server stops when its other end closes")
     return parser
 
