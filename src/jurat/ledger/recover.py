@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jurat.core.errors import Conflict, Tampered
+from jurat.core.errors import Conflict, Malformed, Tampered
 from jurat.ledger.arrays import ArrayReader, LogArrays
 from jurat.ledger.engine import Engine
 from jurat.ledger.journal import JournalWriter, Position, first_position, journal_uuid, scan
@@ -26,7 +26,7 @@ from jurat.ledger.producers import anchored_sizes, last_sequences
 from jurat.ledger.publish import SealedState, SegmentEnds
 from jurat.ledger.record import Record
 from jurat.ledger.sequencer import Last, LogHead, ProducerKey, Sequencer
-from jurat.merkle.checkpoint import parse_checkpoint
+from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import unpack_entry
 from jurat.merkle.note import open_note
 
@@ -65,7 +65,7 @@ def _locked_logs(signers: dict[LogName, LogSigners], lock: LockStore) -> dict[Lo
                 code="log_unknown",
             )
         entry = lock.logs[origin]
-        checkpoint = parse_checkpoint(open_note(entry.note, [key.verifier for key in signer.checkpoint]).text)
+        checkpoint = _open_own(entry.note, signer, f"the lock store's note for `{origin}`")
         if checkpoint != (origin, entry.size, entry.root):
             raise Tampered(f"the lock store's row for `{origin}` does not say what its signed note says", code="checkpoint_bad")
         locked[log] = entry
@@ -79,7 +79,7 @@ def _check_public(ledger_root: Path, log: LogName, signer: LogSigners, locked: L
         note = path.read_bytes()
     except FileNotFoundError:
         return ""
-    checkpoint = parse_checkpoint(open_note(note, [key.verifier for key in signer.checkpoint]).text)
+    checkpoint = _open_own(note, signer, f"`{path}`")
     if checkpoint.origin != locked.origin:
         raise Tampered(f"`{path}` is the checkpoint of `{checkpoint.origin}`, expected `{locked.origin}`", code="checkpoint_bad")
     if checkpoint.size > locked.size or (checkpoint.size == locked.size and checkpoint.root != locked.root):
@@ -89,6 +89,21 @@ def _check_public(ledger_root: Path, log: LogName, signer: LogSigners, locked: L
             code="rolled_back",
         )
     return note.decode()
+
+
+def _open_own(note: str | bytes, signer: LogSigners, what: str) -> Checkpoint:
+    """Return what a note of ours says; both keys must have signed it."""
+    try:
+        opened = open_note(note, [key.verifier for key in signer.checkpoint])
+        if len(opened.signatures) != len(signer.checkpoint):
+            raise Malformed("one of the two signatures is missing")
+        return parse_checkpoint(opened.text)
+    except (Malformed, Tampered) as error:
+        raise Tampered(
+            f"{what} is not a checkpoint that this ledger's keys signed: {error.detail}",
+            hint="is this the right signing key? checkpoints are written whole, so no crash did this",
+            code="checkpoint_bad",
+        ) from error
 
 
 def _drop_temporary_files(directory: Path) -> None:
