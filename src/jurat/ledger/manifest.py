@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -81,10 +82,10 @@ def read_manifest(events_dir: Path) -> Manifest:
             return Manifest()
         path = manifest_path(events_dir, numbers[-1])
         try:
-            raw = path.read_bytes()
+            found = path.stat()
+            return _read(path, numbers[-1], (found.st_ino, found.st_mtime_ns, found.st_size))
         except FileNotFoundError:
             continue  # a newer one has replaced it since we looked
-        return _parse(raw, numbers[-1], path.name)
 
 
 def write_manifest(events_dir: Path, manifest: Manifest) -> Manifest:
@@ -102,7 +103,7 @@ def high_water(events_dir: Path) -> dict[str, int]:
     Raises:
         Tampered: the highest manifest is damaged.
     """
-    return read_manifest(events_dir).high_water
+    return dict(read_manifest(events_dir).high_water)
 
 
 def manifest_path(events_dir: Path, number: int) -> Path:
@@ -120,18 +121,20 @@ def _digest(manifest: Manifest) -> str:
     return digest_json(msgspec.structs.replace(manifest, digest=""))
 
 
-def _parse(raw: bytes, number: int, name: str) -> Manifest:
+@lru_cache(maxsize=4)
+def _read(path: Path, number: int, _identity: tuple[int, int, int]) -> Manifest:
+    """Read and check one file; a file that has not changed is not read again (readers ask every second)."""
     try:
-        manifest = load_json(raw, Manifest, what=f"`{name}`")
+        manifest = load_json(path.read_bytes(), Manifest, what=f"`{path.name}`")
         damage = _damage(manifest, number)
     except JuratError as error:
         damage = error.detail
     if damage:
         raise Tampered(
-            f"the archive's `{name}` is damaged: {damage}",
-            hint="run `jurat verify`; the events below it are in the parts, restore the manifest from a backup",
+            f"the archive's `{path.name}` is damaged: {damage}",
+            hint="run `jurat verify`; the parts themselves may be whole: restore the manifest from a backup",
             code="manifest_damaged",
-            file=name,
+            file=path.name,
         )
     return manifest
 

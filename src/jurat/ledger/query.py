@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,7 +25,9 @@ from jurat.domain.kinds import RetentionClass, kind_named
 from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
 from jurat.ledger.manifest import Manifest, read_manifest
 from jurat.ledger.rows import Span, table_of
+from jurat.ledger.shred import shred
 from jurat.ledger.sql import Source, connect, join_tails, run_select, with_partition
+from jurat.ledger.sql_child import Parameter, Request, run_in_child
 from jurat.ledger.stored import STORED_COLUMNS, StoredEvent, check_against_entries, events_of_parts, events_of_span, events_of_table
 from jurat.ledger.tail import Tail
 
@@ -58,7 +61,8 @@ class Events:
         self._tenant = tenant
         self._events = events_directory(ledger_root, tenant)
         self._tail = Tail(ledger_root, tenant)
-        self._lock = threading.Lock()  # owns the tail
+        self._opened: tuple[int, duckdb.DuckDBPyConnection] | None = None  # the archive of one manifest
+        self._lock = threading.Lock()  # owns the tail and the opened archive
 
     def as_of(self) -> dict[str, int]:
         """Return, per log, the next index: every answer given from now on covers at least what is below it."""
@@ -127,6 +131,30 @@ class Events:
         """
         return self._with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows))
 
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[Parameter] = (),
+        *,
+        timeout_s: float = 30.0,
+        max_rows: int = 10_000,
+        memory_mb: int = 512,
+    ) -> Answer:
+        """Return the rows of a user's own SELECT over the relation `events`, run in a process of its own.
+
+        It can read nothing else, write nothing, and is stopped when its time or memory is used up. Whoever may call
+        this may read everything in the tenant's logs: ask the policy first.
+
+        Raises:
+            Malformed: not one SELECT, or a wrong one.
+            Denied: it reaches for a file, an extension, a setting.
+            Exhausted: it took too long, or too much memory.
+            Tampered: see `snapshot`; or a part of the archive is missing or damaged.
+        """
+        request = Request(str(self._root.absolute()), self._tenant, query, list(parameters), timeout_s, max_rows, memory_mb)
+        table, as_of = run_in_child(request)
+        return answer_of(table, as_of, max_rows)
+
     def snapshot(self) -> Snapshot:
         """Return what there is now.
 
@@ -161,17 +189,28 @@ class Events:
         return self._with_snapshot(lambda snapshot: self._lookup_in(snapshot, column, value))
 
     def _lookup_in(self, snapshot: Snapshot, column: str, value: str) -> list[StoredEvent]:
-        needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
-        tail = {log: [span for span in spans if needle in span.payload] for log, spans in snapshot.tail.items()}
-        query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
-        with connect(self.source(snapshot._replace(tail=tail))) as connection:
-            table = run_select(connection, query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
         found: list[StoredEvent] = []
-        for log in table["log"].unique().to_pylist():
-            found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
+        if snapshot.manifest.parts:
+            query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
+            table = run_select(self._archive(snapshot), query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
+            for log in table["log"].unique().to_pylist():
+                found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
+        needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
+        for log, spans in snapshot.tail.items():
+            for span in spans:
+                if needle in span.payload:
+                    found += [event for event in events_of_span(log, span) if getattr(shred(event.raw), column) == value]
         for event in found:
             check_against_entries(self._root, event)
         return sorted(found, key=lambda event: (event.received_ns, event.log, event.index))
+
+    def _archive(self, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
+        """Return a cursor that sees the snapshot's archive and no tail; opening DuckDB is dear, so the last one is kept."""
+        with self._lock:
+            if self._opened is None or self._opened[0] != snapshot.manifest.number:
+                no_tail: Mapping[str, Sequence[Span]] = {}
+                self._opened = snapshot.manifest.number, connect(self.source(snapshot._replace(tail=no_tail)))
+            return self._opened[1].cursor()
 
     def _with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
         """Read from a snapshot; once more from a newer one if the archive replaced its files and deleted them meanwhile."""

@@ -74,7 +74,9 @@ def connect(source: Source, *, memory_mb: int = 512, threads: int = 2) -> duckdb
         "SET autoload_known_extensions = false",
     ):
         connection.execute(statement)
-    connection.register("_tail", source.tail)
+    connection.register("_arriving", source.tail)
+    connection.execute("CREATE TABLE _tail AS FROM _arriving")
+    connection.unregister("_arriving")
     connection.execute(f"CREATE VIEW events AS {_events_query(source, files)}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -121,7 +123,7 @@ def run_select(
     timer = threading.Timer(timeout_s, connection.interrupt)
     timer.start()
     try:
-        reader: pa.RecordBatchReader = connection.execute(query, parameters or None).to_arrow_reader(2_048)
+        reader: pa.RecordBatchReader = connection.sql(query, params=parameters or None).to_arrow_reader(2_048)
         batches, count = [], 0
         for batch in reader:
             batches.append(batch.slice(0, max_rows + 1 - count))
@@ -129,7 +131,7 @@ def run_select(
             if count > max_rows:
                 break
         return pa.Table.from_batches(batches, schema=reader.schema)
-    except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise explain(error, timeout_s) from error
     finally:
         timer.cancel()
@@ -139,19 +141,9 @@ def explain(error: Exception, timeout_s: float) -> JuratError:
     """Return the error of ours that says what DuckDB's means."""
     text = str(error)
     if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text:
-        return Exhausted(
-            f"the query took longer than `{timeout_s:g}s` and was stopped",
-            hint="ask for fewer days or kinds: `WHERE date >= … AND kind = …`",
-            code="query_too_long",
-            retry_after_s=timeout_s,
-        )
-    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
-        return Exhausted(
-            "the query needs more memory than it may have",
-            hint="group or filter more: `WHERE date >= … AND kind = …`",
-            code="query_too_large",
-            retry_after_s=timeout_s,
-        )
+        return too_long(timeout_s)
+    if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or "Out of Memory" in text:
+        return too_large(timeout_s)
     if isinstance(error, duckdb.PermissionException):
         return Denied(
             "the query reaches for something outside the relation `events`",
@@ -163,6 +155,24 @@ def explain(error: Exception, timeout_s: float) -> JuratError:
     if ".parquet" in text:
         return damaged_part(_named_file(text), _first_lines(error))
     return Malformed(f"the query is wrong: {_first_lines(error)}", hint="see the columns with `DESCRIBE events`", code="sql_malformed")
+
+
+def too_long(timeout_s: float) -> Exhausted:
+    return Exhausted(
+        f"the query took longer than `{timeout_s:g}s` and was stopped",
+        hint="ask for fewer days or kinds: `WHERE date >= … AND kind = …`",
+        code="query_too_long",
+        retry_after_s=timeout_s,
+    )
+
+
+def too_large(timeout_s: float) -> Exhausted:
+    return Exhausted(
+        "the query, or its answer, needs more memory than it may have",
+        hint="group or filter more, or ask for fewer columns than `*`",
+        code="query_too_large",
+        retry_after_s=timeout_s,
+    )
 
 
 def _events_query(source: Source, files: str) -> str:
@@ -177,7 +187,7 @@ def _events_query(source: Source, files: str) -> str:
     as_of = " ".join(f"WHEN {_quoted(log)} THEN {index}" for log, index in source.as_of.items())
     return (
         f"SELECT log, idx, kind, date, make_timestamp(CAST(received_ns // 1000 AS BIGINT)) AT TIME ZONE 'UTC' AS received_at, "
-        f"* EXCLUDE (log, idx, kind, date), TRY_CAST(TRY(decode(raw)) AS JSON) AS event, CASE log {as_of} END AS as_of "
+        f"* EXCLUDE (log, idx, kind, date), TRY_CAST(TRY(decode(raw)) AS JSON) AS event, CAST(CASE log {as_of} END AS UBIGINT) AS as_of "
         f"FROM ({' UNION ALL '.join(sources)})"
     )
 

@@ -45,10 +45,9 @@ class Tail:
         """
         self.forget(high_water)
         checkpoints = {log: published_checkpoint(self._root, log) for log in self._logs}  # before the journal: it covers them
-        names = {hash_origin(found.origin)[:8]: str(log) for log, found in checkpoints.items() if found}
-        self._read_journal(names)
+        self._read_journal({hash_origin(found.origin)[:8]: str(log) for log, found in checkpoints.items()})
         for log, found in checkpoints.items():
-            self.sealed[str(log)] = found.size if found else 0
+            self.sealed[str(log)] = found.size
             if self.ends[str(log)] < self.sealed[str(log)]:
                 raise _gap(str(log), self.ends[str(log)], self.sealed[str(log)])
 
@@ -91,23 +90,25 @@ class Tail:
         self.ends[log] = record.end_index
 
 
-def published_checkpoint(ledger_root: Path, log: LogName) -> Checkpoint | None:
-    """Return what the log's public checkpoint says, its signatures not looked at; None if there is none yet.
+def published_checkpoint(ledger_root: Path, log: LogName) -> Checkpoint:
+    """Return what the log's public checkpoint says; its signatures are not looked at.
 
     Raises:
-        Tampered: it is there and cannot be read.
+        Tampered: it is missing (a log is born with one), or cannot be read.
     """
     try:
         return parse_checkpoint(read_unverified_text(checkpoint_file(ledger_root, log).read_bytes()))
-    except FileNotFoundError:
-        return None
-    except JuratError as error:
+    except (OSError, JuratError) as error:
         raise Tampered(
-            f"the public checkpoint of log `{log}` cannot be read: {error.detail}",
+            f"the public checkpoint of log `{log}` cannot be read: {_reason(error)}",
             hint="restart the ledger, which publishes the note that its lock store keeps; then run `jurat verify`",
             code="checkpoint_bad",
             log=str(log),
         ) from error
+
+
+def _reason(error: OSError | JuratError) -> str:
+    return error.detail if isinstance(error, JuratError) else (error.strerror or str(error)).lower()
 
 
 def _span(record: Record) -> Span:
