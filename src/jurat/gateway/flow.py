@@ -129,12 +129,13 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> An
         )
         if verdict == "withhold":
             raise await _withheld(door, case, guardrails)
+        latency_ms = round((door.now_s() - started_s) * 1e3, 3)
         outcome = records.made(
             case,
             output=None if verdict == "block" else v2.answer_of(response, without=checks.CONFIDENCE),
             confidence=confidence,
             outcome=_OUTCOMES[verdict],
-            latency_ms=(door.now_s() - started_s) * 1e3,
+            latency_ms=latency_ms,
             guardrails=guardrails,
             clock=door.clock,
         )
@@ -142,7 +143,7 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> An
     except Exception as error:
         await _failed(door, case, guardrails, intent, error)
         raise
-    return Answer(_body(case, request, response, verdict, place, guardrails), case.prediction, guardrails)  # (12)
+    return Answer(_body(case, request, response, verdict, place, latency_ms, guardrails), case.prediction, guardrails)  # (12)
 
 
 async def _caller(door: Door, picture: Picture, token: str) -> Actor:
@@ -231,7 +232,13 @@ async def _recorded(door: Door, caller: Actor, decision: DecisionRef, endpoint: 
 
 
 def _body(
-    case: Case, request: v2.InferRequest, response: v2.InferResponse, verdict: Verdict, place: str, guardrails: list[Guardrail]
+    case: Case,
+    request: v2.InferRequest,
+    response: v2.InferResponse,
+    verdict: Verdict,
+    place: str,
+    latency_ms: float,
+    guardrails: list[Guardrail],
 ) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "prediction": case.prediction,
@@ -239,6 +246,7 @@ def _body(
         "version": case.endpoint.version,
         "version_digest": case.endpoint.version_digest,
         "record": place,
+        "latency_ms": latency_ms,
         "guardrails": format_guardrails(guardrails),
     }
     if verdict != "release":

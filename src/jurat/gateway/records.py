@@ -129,7 +129,7 @@ def made(
     data = facts.PredictionMade(
         prediction=case.prediction, endpoint=case.endpoint.endpoint, version=case.endpoint.version,
         version_digest=case.endpoint.version_digest, input_hash=case.input_hash, output=output, confidence=confidence,
-        outcome=outcome, latency_ms=round(latency_ms, 3), guardrails=list(guardrails), input_salt=case.input_salt,
+        outcome=outcome, latency_ms=latency_ms, guardrails=list(guardrails), input_salt=case.input_salt,
     )  # fmt: skip
     return _about(case, data, clock)
 

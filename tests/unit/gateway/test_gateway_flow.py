@@ -40,6 +40,7 @@ def test_an_answer_leaves_with_its_record(world: World) -> None:
         "version": "credit@1.1.0",
         "version_digest": VERSION_DIGEST,
         "record": "inference#1",
+        "latency_ms": 0.0,
         "guardrails": "stage=ran, rate_limit=ran, model_digest=ran, confidence_floor=ran, output_filter=ran",
     }
     assert statuses(found.guardrails) == ALL_RAN
@@ -47,6 +48,7 @@ def test_an_answer_leaves_with_its_record(world: World) -> None:
     assert statuses(outcome.data.guardrails) == ALL_RAN
     assert (outcome.data.output, outcome.data.confidence, outcome.data.outcome) == (True, 0.9, "released")
     assert outcome.data.prediction == intent.data.prediction == found.prediction
+    assert intent.because == ["evt_e"]  # the event that set the endpoint
     assert outcome.because == [intent.id]
     assert outcome.decision == intent.decision == ALLOW
     assert outcome.actor.principal == "prn_client"
