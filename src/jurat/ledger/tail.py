@@ -7,13 +7,14 @@ Knows the journal and the sizes that were published; Parquet is the archive's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from jurat.core.errors import JuratError, Tampered
-from jurat.ledger.journal import Position, scan, segment_numbers
+from jurat.ledger.journal import Position, scan, segment_file, segment_numbers
 from jurat.ledger.layout import LogName, checkpoint_file, class_logs, hash_origin, journal_directory
-from jurat.ledger.record import Record
+from jurat.ledger.record import HEADER_SIZE, Record
 from jurat.ledger.rows import Span
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import ENTRY_SIZE
@@ -64,6 +65,8 @@ class Tail:
         return [span.cut(start, stop) for span in self._spans[log] if start < span.end and span.first < stop]
 
     def _read_journal(self, names: Mapping[bytes, str]) -> None:
+        if self._position is not None and self._is_quiet(self._position):
+            return
         for _ in range(_PATIENCE):
             try:
                 for placed in scan(self._journal, self._position):
@@ -75,6 +78,22 @@ class Tail:
                     raise
                 self._position = None  # the segment we stood in was removed, as it may be: begin again at the oldest
         raise Tampered("the journal's segments keep vanishing", hint="ask who removes files in it", code="journal_damaged")
+
+    def _is_quiet(self, here: Position) -> bool:
+        """Tell whether the journal plainly ends here; `scan` would search a whole segment of zeros to be sure.
+
+        A record lost at this very place would look the same, but not for longer than until the next sealing.
+        """
+        if segment_file(self._journal, here.segment + 1).exists():
+            return False
+        try:
+            descriptor = os.open(segment_file(self._journal, here.segment), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not any(os.pread(descriptor, HEADER_SIZE, here.offset))
+        finally:
+            os.close(descriptor)
 
     def _was_removed(self) -> bool:
         numbers = segment_numbers(self._journal)
