@@ -1,1 +1,11 @@
-"""TODO."""
+"""Floor 5: the HTTP door. JSON in and out, one shape for success, one for problems; OpenAPI 3.1 from the same table.
+
+`table`     every route: method, path, what it does, what it takes and gives; begin reading here
+`shapes`    the one success shape, the one problem shape, the headers of every answer
+`requests`  what a request says: token, path, query, a bounded and strict body
+`queries`   the routes that look: rows, events, cases, stories, proofs, status
+`openapi`   the table as an OpenAPI document
+`logs`      the public logs as tlog-tiles: hashes only, no token
+`asgi`      the table as an ASGI app
+`__main__`  the process of the tree
+"""

@@ -1,0 +1,63 @@
+"""The API's process: `python -m jurat.web <workspace> --parent-fd N --ready-fd M`. Stops within 3 s, or when its parent is gone."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from jurat.app.process import Born, parse_birth, watch_parent
+from jurat.app.wiring import attach_app
+from jurat.core.errors import JuratError, Unavailable
+from jurat.core.settings import Settings
+from jurat.web.asgi import make_asgi
+
+_GRACE_S = 2
+
+
+def main() -> int:
+    """Serve the API until told to stop."""
+    born = parse_birth()
+    # uvicorn handles the signal while it serves, and raises it again at its end; here it has done its work by then.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with attach_app(born.workspace, application="web") as app, _listen(app.settings) as door:
+            config = uvicorn.Config(
+                make_asgi(app), http="httptools", loop="uvloop", lifespan="off", log_level="warning", access_log=False,
+                server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=15, limit_concurrency=512,
+            )  # fmt: skip
+            watch_parent(born.parent_fd)
+            _Server(config, born, door.getsockname()[1]).run(sockets=[door])
+    except JuratError as error:
+        print(f"{error.family}: {error.detail}", file=sys.stderr)  # noqa: T201 - the tree keeps it in run/web.log
+        return error.exit_code
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Says that it is ready once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, born: Born, port: int) -> None:
+        super().__init__(config)
+        self._born, self._port = born, port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._born.say_ready(self._port)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.bind, settings.api_port), backlog=256)
+    except OSError as error:
+        raise Unavailable(
+            f"`{settings.bind}:{settings.api_port}` cannot be listened on: {(error.strerror or str(error)).lower()}",
+            hint="stop what uses that port, or set another `api_port` in jurat.toml (0 takes a free one)",
+            code="port_in_use",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

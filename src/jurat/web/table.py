@@ -1,0 +1,171 @@
+"""Every route of the API. Routing and `/openapi.json` are both made of this table, so neither can say what the other does not.
+
+A route either walks with a command (its path names some of the command's fields, its body the rest) or looks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from jurat.app.ask import Story
+from jurat.app.cases import OpenCase
+from jurat.app.records import Page
+from jurat.app.status import Status
+from jurat.domain import commands, rows
+from jurat.domain.commands import Command
+from jurat.web import queries
+from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
+
+_SHA = "sha256:" + "3f" * 32
+
+
+class ActedEvent(msgspec.Struct, frozen=True):
+    """An event that an act left."""
+
+    id: str
+    kind: str
+    at: str
+    resource: str
+    because: list[str]
+    data: Any
+
+
+class Acted(msgspec.Struct, frozen=True):
+    """What an act left: its events, and what is shown only this once (a fresh token)."""
+
+    events: list[ActedEvent]
+    reply: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of the API."""
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    gives: Any  # the type of `data`
+    command: type[Command] | None = None
+    look: Callable[..., Any] | None = None
+    body: type[msgspec.Struct] | None = None  # of a POST
+    query: type[msgspec.Struct] = NoQuery  # of a GET
+    example: dict[str, Any] = field(default_factory=dict)  # of the body
+    needs_token: bool = True
+
+    @property
+    def path_names(self) -> list[str]:
+        """The names in braces."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def name(self) -> str:
+        """A stable name for generated clients: `post_models_version_promote`."""
+        return re.sub(r"\W+", "_", f"{self.method.lower()}{self.path.removeprefix('/api/v1')}").strip("_")
+
+
+def _acts(path: str, command: type[Command], tag: str, summary: str, example: dict[str, Any]) -> Route:
+    named = set(re.findall(r"{(\w+)}", path))
+    fields = [_field(each) for each in msgspec.structs.fields(command) if each.name not in named]
+    body = msgspec.defstruct(f"{command.__name__}Body", fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
+    return Route("POST", f"/api/v1{path}", summary, tag, Acted, command=command, body=body, example=example)
+
+
+def _field(info: msgspec.structs.FieldInfo) -> tuple[str, Any] | tuple[str, Any, Any]:
+    if info.default is not msgspec.NODEFAULT:
+        return info.name, info.type, info.default
+    if info.default_factory is not msgspec.NODEFAULT:
+        return info.name, info.type, msgspec.field(default_factory=info.default_factory)
+    return info.name, info.type
+
+
+def _looks(path: str, look: Query, gives: Any, tag: str, summary: str, query: type[msgspec.Struct] = NoQuery) -> Route:
+    return Route("GET", f"/api/v1{path}", summary, tag, gives, look=look, query=query)
+
+
+def _lists(path: str, row: type[rows.Row], tag: str, summary: str, **equals: str) -> Route:
+    return _looks(path, queries.rows_of(row, **equals), list[row], tag, summary, PageQuery)  # type: ignore[valid-type]
+
+
+_DATASET: Final = {
+    "dataset": "loans@v1", "collection": "training", "digest": _SHA, "rows": 1000, "columns": ["age", "amount", "good"],
+    "sheet": {
+        "purpose": "decide on loans", "source": "our own records", "collection_method": "applications of 2024", "licence": "internal",
+        "known_biases": ["few applicants under 25"], "sensitive_columns": ["age"], "label": "good", "favourable_outcome": "yes",
+    },
+}  # fmt: skip
+_VERSION: Final = {
+    "model": "credit", "version": "1.1.0", "system": "credit-decisions",
+    "artefacts": {
+        name: {"version": "1.1.0", "digest": _SHA, "size_bytes": 4096}
+        for name in ("weights", "training_code", "training_data", "feature_definitions", "serving_configuration", "dependencies")
+    },
+    "training_data": {"dataset": "loans@v1", "dataset_digest": _SHA, "row_count": 1000, "feature_columns": ["age", "amount"]},
+    "training_code": {"git_repo": "https://example.org/credit", "git_commit": "0123456789abcdef" * 2 + "01234567", "git_branch": "main"},
+    "training_config": {"hyperparameters": {"C": 1.0}, "training_duration_s": 12.5, "hardware": "2 cores"},
+    "claimed_metrics": {"accuracy": 0.9}, "validation_dataset": "loans-holdout@v1",
+}  # fmt: skip
+
+ROUTES: Final[tuple[Route, ...]] = (
+    _lists("/models", rows.Version, "models", "The versions that the caller may see"),
+    _acts("/models", commands.RegisterVersion, "models", "Register an immutable version with its lineage", _VERSION),
+    _looks("/models/{version}", queries.row_of(rows.Version), rows.Version, "models", "One version"),
+    _looks("/models/{version}/evidence", queries.evidence_on, list[rows.Evidence], "models", "What was measured on a version"),
+    _acts("/models/{version}/gates/{stage}", commands.CheckGate, "models", "Check a version against the gates before a stage", {}),
+    _acts("/models/{version}/promote", commands.Promote, "models", "Move a version to its next stage, if every gate passes now",
+          {"to_stage": "staging"}),
+    _acts("/models/{version}/retire", commands.RetireVersion, "models", "Take a version out of service", {"reason": "replaced by 1.2.0"}),
+    _acts("/models/{version}/requests", commands.RequestPromotion, "requests", "Ask for approval of exactly this version",
+          {"to_stage": "production", "lifetime_s": 604800.0}),
+    _lists("/requests", rows.Request, "requests", "Requests on models that the caller may see"),
+    _looks("/requests/{request}", queries.row_of(rows.Request), rows.Request, "requests", "Exactly what an approver signs"),
+    _acts("/requests/{request}/approve", commands.Approve, "requests", "Say yes to exactly what was shown", {"shown_digest": _SHA}),
+    _acts("/requests/{request}/reject", commands.Reject, "requests", "Say no, with what would have to change",
+          {"shown_digest": _SHA, "comment": "the gap by age is too wide"}),
+    _lists("/data", rows.Dataset, "data", "Data sets whose metadata the caller may see"),
+    _acts("/data", commands.RegisterDataset, "data", "Make a version of a data set known by its digest", _DATASET),
+    _acts("/data/{dataset}/read", commands.ReadData, "data", "Ask to read a data set, for a purpose", {"purpose": "retrain the model"}),
+    _lists("/systems", rows.System, "systems", "AI systems that the caller may see"),
+    _acts("/systems", commands.RegisterSystem, "systems", "Make an AI system known",
+          {"system": "credit-decisions", "purpose": "decide on loans", "owner": "prn_" + "0" * 26, "risk_tier": "high",
+           "affected_persons": "applicants"}),
+    _lists("/endpoints", rows.Endpoint, "endpoints", "Endpoints that the caller may see"),
+    _acts("/endpoints", commands.ConfigureEndpoint, "endpoints", "Point an endpoint at a server, with its guardrails",
+          {"endpoint": "credit", "version": "credit@1.1.0", "upstream": "http://127.0.0.1:9000", "confidence_floor": 0.6}),
+    _looks("/cases", queries.cases, list[OpenCase], "cases", "Predictions that wait for a person", PageQuery),
+    Route("POST", "/api/v1/cases/{prediction}/override", "Decide one case in place of the model", "cases", Acted,
+          look=queries.override_case, body=Override, example={"output": "good", "reason": "income was confirmed"}),
+    _looks("/events", queries.events, Page, "records", "Events, newest first; the question itself is recorded", EventQuery),
+    _looks("/events/{event}/proof", queries.proof, Any, "records", "One event's evidence, verified offline with `jurat verify`"),
+    _looks("/predictions/{prediction}/why", queries.story, Story, "records", "What happened, why, and who was responsible"),
+    _lists("/principals", rows.Principal, "access", "Principals that the caller may see; names stay in the vault"),
+    _acts("/principals", commands.RegisterPrincipal, "access", "Make someone or something known",
+          {"type": "person", "name": "Ada Lovelace", "email": "ada@example.org"}),
+    _acts("/principals/{principal}/roles", commands.GrantRole, "access", "Grant a role, for a reason, until a time",
+          {"role": "data_scientist", "reason": "joined the credit team", "expires_at": "2030-01-01T00:00:00Z"}),
+    _lists("/roles", rows.Grant, "access", "Grants that the caller may see"),
+    _acts("/roles/{grant}/revoke", commands.RevokeRole, "access", "End a grant before its time", {"reason": "left the team"}),
+    _acts("/principals/{principal}/tokens", commands.IssueToken, "access", "Issue an access token; it is shown this once",
+          {"lifetime_s": 900.0}),
+    _acts("/principals/{principal}/tokens/{token}/revoke", commands.RevokeToken, "access", "End a token before its time",
+          {"reason": "laptop lost"}),
+    _looks("/policies", queries.in_force(rows.PolicySetInForce), rows.PolicySetInForce, "rules", "The policies that are in force"),
+    _acts("/policies", commands.ApplyPolicies, "rules", "Put a set of policies into force",
+          {"files": {"house.cedar": "…"}, "schema": "…", "reason": "auditors may take proofs"}),
+    _looks("/gates", queries.in_force(rows.GatesInForce), rows.GatesInForce, "rules", "The gate file that is in force"),
+    _acts("/gates", commands.ApplyGates, "rules", "Put a gate file into force", {"source": "deployment_gates: …", "reason": "first gates"}),
+    _looks("/status", queries.status, Status, "workspace", "What runs, and how far each log is sealed"),
+)  # fmt: skip
+
+# Commands that have no route, and why.
+NOT_ROUTED: Final[dict[type[Command], str]] = {
+    commands.ReadRecords: "each question about the ledger has its own route, which walks with it",
+    commands.RecordScan: "what is measured is recorded by the process that measured it",
+    commands.RecordEvidence: "what is measured is recorded by the process that measured it",
+    commands.OverridePrediction: "what the model said is read from the ledger: /cases/{prediction}/override",
+}
