@@ -85,8 +85,8 @@ def _policy_sets(app: App, chain: Iterable[Recorded]) -> list[Recorded]:
 
 
 _ORDER: Final = [
-    "request", "answer", "guardrails", "failure", "override", "model version", "training data", "data", "code", "configuration", "artefacts",
-    "scan", "measured", "gate", "approval asked", "approval", "promotion", "policy", "asked by", "decided by policy", "author",
+    "request", "answer", "guardrails", "failure", "override", "model version", "training data", "data", "code", "configuration",
+    "artefacts", "scan", "measured", "gate", "approval asked", "approval", "promotion", "policy", "asked by", "decided by policy", "author",
     "data registered by", "measured by", "approved by", "promoted by", "served by", "overridden by", "policies applied by",
 ]  # fmt: skip
 

@@ -61,13 +61,14 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
             ),
         ).events,
     ]
+    scan_event = events[-1].id
     if not scanned.is_clean:
         raise Denied(
             f"the weights of `{version.version}` are refused before loading: {scanned.reasons[0]}",
             hint="a model file may only hold what a model is made of; ask its author where this comes from",
             code="artefact_refused",
             reasons=scanned.reasons,
-            event=events[-1].id,
+            event=scan_event,
         )
     measured = measure(
         weights,
@@ -90,6 +91,7 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
             method=measured.method,
             environment=measured.environment,
             duration_s=round(measured.duration_s, 3),
+            scan=scan_event,
         )
         events += act_as(app, evaluator, command).events
     return Done(events)

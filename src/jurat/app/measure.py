@@ -149,7 +149,7 @@ def carry_out(order: Order) -> Measurement:
 def _run(order: Order) -> tuple[bytes, int]:
     with tempfile.TemporaryDirectory(prefix="jurat-measure-") as empty:
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-        environment |= dict.fromkeys(_ONE_THREAD, "1") | {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "HOME": empty}
+        environment |= dict.fromkeys(_ONE_THREAD, "1") | {"LANG": "C.UTF-8", "HOME": empty}
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "jurat.app.measure_child"],
             stdin=subprocess.PIPE,

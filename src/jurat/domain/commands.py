@@ -210,6 +210,7 @@ class RecordEvidence(_OnVersion, frozen=True, kw_only=True):
     method: str
     environment: dict[str, str]
     duration_s: float
+    scan: str | None = None  # event id of the scan before it
 
 
 class CheckGate(_OnVersion, frozen=True, kw_only=True):

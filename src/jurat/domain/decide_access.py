@@ -10,7 +10,7 @@ from jurat.domain.events import Event
 from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import person_behind
 from jurat.domain.state import State
-from jurat.policy.engine import PolicySet
+from jurat.policy.policyset import PolicySet
 from jurat.policy.gatefile import parse_gates
 
 LONGEST_GRANT_S = 366 * 86_400

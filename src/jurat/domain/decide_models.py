@@ -114,7 +114,7 @@ def record_evidence(state: State, command: commands.RecordEvidence, context: Con
         )
     if not command.metrics:
         raise Malformed("evidence without a metric is no evidence")
-    because = [version.registered]
+    because = [version.registered, *([command.scan] if command.scan else [])]
     if command.type != "soak":
         because.append(_registered_data(state, command.dataset, command.dataset_digest).as_of)
     for metric in command.metrics:

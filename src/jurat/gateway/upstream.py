@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import re
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -172,8 +172,7 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._open = transport, True
+        self._transport, self._open = cast(asyncio.Transport, transport), True  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():
