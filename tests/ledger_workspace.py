@@ -54,7 +54,13 @@ class OpenLedger:
             raise
         engine = self.engine
         self.publisher = Publisher(
-            workspace.ledger, signers, self.lock, engine.arrays, state, clock, lambda entries: engine.append_anchors(entries, clock.now_ns())
+            workspace.ledger,
+            signers,
+            self.lock,
+            engine.arrays,
+            state,
+            clock,
+            lambda entries: engine.append_anchors(entries, clock.now_ns()),
         )
 
     def append(self, log: LogName, first_seq: int, raws: Sequence[bytes], *, kind: int = PREDICTION_MADE, epoch: int = 1) -> Verdict:

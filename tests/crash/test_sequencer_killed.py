@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.ledger_workspace import ACCESS, BENCH_PRODUCER, INFERENCE, PREDICTION_MADE, RECORDS_READ, Daemon, make_workspace, running
 
 from jurat.core.errors import Unavailable
 from jurat.core.workspace import Workspace
@@ -20,7 +21,6 @@ from jurat.ledger.crash_points import POINTS
 from jurat.ledger.journal import scan
 from jurat.ledger.layout import LogName, hash_origin, journal_directory
 from jurat.merkle.entry import commit_event, unpack_entry
-from tests.ledger_workspace import ACCESS, BENCH_PRODUCER, INFERENCE, PREDICTION_MADE, RECORDS_READ, Daemon, make_workspace, running
 
 TOTAL = 400  # events of each producer
 

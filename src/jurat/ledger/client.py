@@ -102,7 +102,11 @@ class LedgerClient:
         except OSError as error:
             self.close()
             raise _no_sequencer(self._where, error) from error
-        self.epoch = self._exchange(wire.Hello(wire.VERSION, self._producer, self.epoch or None), wire.Welcome).epoch
+        try:
+            self.epoch = self._exchange(wire.Hello(wire.VERSION, self._producer, self.epoch or None), wire.Welcome).epoch
+        except JuratError:
+            self.close()
+            raise
 
     def _ask(self, request: wire.Request, expected: type[R]) -> R:
         if self._socket is None:

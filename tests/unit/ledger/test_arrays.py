@@ -9,7 +9,16 @@ import pytest
 
 from jurat.core.errors import Tampered
 from jurat.ledger.arrays import ArrayReader, LogArrays, level_counts
-from jurat.merkle.tree import EMPTY_ROOT, Frontier, consistency_path, hash_leaves, inclusion_path, root_of, verify_consistency, verify_inclusion
+from jurat.merkle.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    consistency_path,
+    hash_leaves,
+    inclusion_path,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
 
 SIZES = [0, 1, 2, 255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537]
 
@@ -122,7 +131,15 @@ def test_reading_back_gives_the_root_of_good_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "offset"),
-    [("entries", 61 * 300), ("entries", 61 * 999 + 60), ("L0", 32 * 300), ("L0", 32 * 999 + 31), ("L0", 32 * 256), ("L1", 32 * 2), ("L1", 32)],
+    [
+        ("entries", 61 * 300),
+        ("entries", 61 * 999 + 60),
+        ("L0", 32 * 300),
+        ("L0", 32 * 999 + 31),
+        ("L0", 32 * 256),
+        ("L1", 32 * 2),
+        ("L1", 32),
+    ],
 )
 def test_reading_back_finds_any_altered_byte(tmp_path: Path, name: str, offset: int) -> None:
     arrays = LogArrays(tmp_path, 59, 0)

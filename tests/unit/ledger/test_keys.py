@@ -39,7 +39,11 @@ def test_every_altered_or_cut_byte_is_corrupt_and_not_shown(tmp_path: Path) -> N
     path = tmp_path / "signing.key"
     seed = create_signing_key(path)
     good = path.read_bytes()
-    bad = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))] + [good[:at] for at in range(len(good))] + [good + b"\n"]
+    bad = (
+        [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
+        + [good[:at] for at in range(len(good))]
+        + [good + b"\n"]
+    )
     for raw in bad:
         path.write_bytes(raw)
         with pytest.raises(Malformed) as caught:

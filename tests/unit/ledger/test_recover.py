@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.ledger_workspace import ACCESS, INFERENCE, RECORDS_READ, OpenLedger, make_workspace
 
 from jurat.core.clock import FixedClock
 from jurat.core.errors import Conflict, JuratError, NotFound, Tampered
@@ -24,7 +25,6 @@ from jurat.ledger.sequencer import Fresh, Gap, Repeated
 from jurat.merkle.checkpoint import parse_checkpoint
 from jurat.merkle.entry import unpack_anchor_entry
 from jurat.merkle.note import open_note, parse_vkey
-from tests.ledger_workspace import ACCESS, INFERENCE, RECORDS_READ, OpenLedger, make_workspace
 
 RAWS = [b'{"n":%d}' % n for n in range(600)]
 
@@ -107,7 +107,7 @@ def test_nothing_new_means_nothing_signed(workspace: Workspace) -> None:
 def test_start_replays_what_was_acknowledged_and_goes_on(workspace: Workspace) -> None:
     with OpenLedger(workspace) as ledger:
         assert ledger.engine.arrays[INFERENCE].size == 605
-        assert ledger.append(INFERENCE, 605, RAWS[4:5]) .__class__ is Repeated
+        assert ledger.append(INFERENCE, 605, RAWS[4:5]).__class__ is Repeated
         assert ledger.append(INFERENCE, 607, RAWS[:1]) == Gap(606)
         fresh = ledger.append(INFERENCE, 604, RAWS[3:9])
         assert isinstance(fresh, Fresh)

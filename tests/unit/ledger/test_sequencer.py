@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from jurat.ledger.layout import ANCHOR, LogName
 from jurat.ledger.record import Batch, pack_record, unpack_record
 from jurat.ledger.sequencer import Fresh, Gap, Last, LogHead, ProducerKey, Repeated, Sequencer, Submission
@@ -59,7 +58,15 @@ def test_submissions_of_one_group_follow_each_other() -> None:
     sequencer = make_sequencer()
     other = ProducerKey(LOG, 3, 1)
     verdicts = sequencer.prepare(
-        [submit(KEY, 1, 3), submit(other, 1, 2), submit(KEY, 4, 1), submit(KEY, 2, 2), submit(KEY, 6, 1), submit(ProducerKey(OTHER, 2, 1), 1, 1)], 9
+        [
+            submit(KEY, 1, 3),
+            submit(other, 1, 2),
+            submit(KEY, 4, 1),
+            submit(KEY, 2, 2),
+            submit(KEY, 6, 1),
+            submit(ProducerKey(OTHER, 2, 1), 1, 1),
+        ],
+        9,
     )
     assert [v.batch.first_index if isinstance(v, Fresh) else v for v in verdicts] == [0, 3, 5, Repeated(KEY), Gap(5), 0]
 
