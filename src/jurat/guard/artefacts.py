@@ -72,13 +72,16 @@ def read_artefact(path: Path, *, max_size_bytes: int = MAX_SIZE_BYTES) -> bytes:
         if path.is_symlink():
             raise Malformed(f"artefact `{path}` is a symbolic link, expected a regular file", code="artefact_unreadable") from error
         raise NotFound(f"artefact `{path}` cannot be opened: {(error.strerror or 'unknown').lower()}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise Malformed(f"artefact `{path}` is not a regular file", code="artefact_unreadable")
         if not 0 < facts.st_size <= max_size_bytes:
             raise Malformed(f"artefact `{path}` has {facts.st_size:,} bytes, expected 1 to {max_size_bytes:,}", code="artefact_unreadable")
-        raw = file.read(max_size_bytes + 1)
+        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - a descriptor, not a path
+            raw = file.read(max_size_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(raw) > max_size_bytes:
         raise Malformed(f"artefact `{path}` grew past {max_size_bytes:,} bytes while it was read", code="artefact_unreadable")
     return raw
