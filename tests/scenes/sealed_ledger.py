@@ -1,8 +1,8 @@
 """A real ledger, written in this process by the real write path: 700 predictions, a few other events, six seals, an archive.
 
-    inference    #0…#599 in the archive, #600…#699 in the journal only (all sealed), in six rounds
-    deployment   one event a round
-    anchor       what the publisher put there
+inference    #0…#599 in the archive, #600…#699 in the journal only (all sealed), in six rounds
+deployment   one event a round
+anchor       what the publisher put there
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def prediction(number: int) -> bytes:
 
 
 def promotion(number: int) -> bytes:
-    return dump_json({"id": event_id(1_000_000 + number), "kind": "version.promoted.v1", "resource": "models/prod/credit@1.0.0", "data": {}})
+    return dump_json(
+        {"id": event_id(1_000_000 + number), "kind": "version.promoted.v1", "resource": "models/prod/credit@1.0.0", "data": {}}
+    )
 
 
 @dataclass
@@ -108,7 +110,12 @@ def write(scene: Scene, clock: FixedClock, rounds: tuple[int, ...], *, archived_
     seqs = {INFERENCE: 1, DEPLOYMENT: 1}
     for turn, count in enumerate(rounds):
         submissions = [
-            Submission(ProducerKey(INFERENCE, 2, epoch), seqs[INFERENCE], [PREDICTION_KIND] * count, [prediction(number + at) for at in range(count)]),
+            Submission(
+                ProducerKey(INFERENCE, 2, epoch),
+                seqs[INFERENCE],
+                [PREDICTION_KIND] * count,
+                [prediction(number + at) for at in range(count)],
+            ),
             Submission(ProducerKey(DEPLOYMENT, 1, epoch), seqs[DEPLOYMENT], [PROMOTION_KIND], [promotion(number)]),
         ]
         number += count
