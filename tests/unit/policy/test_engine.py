@@ -72,6 +72,7 @@ def test_no_policy_is_a_deny_that_says_so() -> None:
         Request("prn_1", "person", frozenset({"reader"}), "model:read", "workspace"),
         Request("prn_1", "person", frozenset({"reader"}), "model:read", "models/nowhere/churn"),
         Request("prn_1", "person", frozenset({"reader"}), "model:read", "../../etc/passwd"),
+        Request("prn_1", "person", frozenset({"reader"}), "model:read", "models/prod/\ud800"),
         Request("prn_1", "person", frozenset({"reader"}), "model:read\ud800", PATH),
         Request("prn_\ud800", "person", frozenset({"reader"}), "model:read", PATH),
         Request("prn_1", "person", frozenset({"reader", "\ud800"}), "model:write\ud800", PATH),
@@ -83,6 +84,20 @@ def test_trap_1_a_question_that_makes_no_sense_is_a_deny_with_errors_that_can_be
     assert decision.errors
     assert decision.policies == []
     assert msgspec.json.decode(msgspec.json.encode(decision), type=Decision) == decision
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"decision": "NoDecision", "diagnostics": {}},
+        {"decision": "NoDecision", "diagnostics": {"reason": ["policy0"], "id_annotations_by_reason": {"policy0": "reader"}}},
+        {"decision": "Allow", "diagnostics": {}},  # nobody allowed it
+        {"decision": "Allow", "diagnostics": {"reason": ["policy0"]}},  # somebody without a name did
+        {"decision": "Allow", "diagnostics": {"reason": ["policy0"], "id_annotations_by_reason": {"policy0": "reader"}, "errors": ["x"]}},
+    ],
+)
+def test_trap_1_an_answer_that_is_not_a_clean_allow_is_a_deny(answer: dict[str, object]) -> None:
+    assert not engine(READ)._answer(ask(), cedarpy.AuthzResult(answer)).is_allowed
 
 
 def test_trap_2_a_forbid_that_fails_denies_although_cedar_says_allow() -> None:
@@ -219,7 +234,8 @@ def test_a_chain_may_do_what_every_hop_may() -> None:
 
 def test_an_empty_chain_and_a_chain_of_different_acts_are_denied() -> None:
     asked = engine(READ, '@id("w") permit (principal in Role::"reader", action == Action::"model:write", resource);')
-    assert asked.decide_chain([]).errors
+    assert asked.decide_chain([]).errors == ["the chain is empty: nobody acts"]
+    assert not asked.decide_chain([]).is_allowed
     assert asked.decide_chain([ask(), ask("model:write")]).errors
 
 
