@@ -6,7 +6,8 @@
 `session`    what every command needs: workspace, token, and the app when it is wanted
 `show`       tables, fields and JSON: fair on a terminal, plain and stable in a pipe
 `people`     names for `prn_…` ids, for those who may see them
-`workspace`  init, serve, status, demo
+`workspace`  init, serve, status
+`demo`       demo, and how it is told
 `ledger`     verify, rebuild, prove, log
 `events`     events, sql
 `ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each

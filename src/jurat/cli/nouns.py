@@ -18,7 +18,7 @@ class Noun(NamedTuple):
 
 START, WORK, LEDGER, RULES, PEOPLE = "Begin", "Models and decisions", "The record", "The rules", "Who may act"
 NOUNS: Final[dict[str, Noun]] = {
-    "demo": Noun("workspace", START, "Play the whole story on real data, into ./jurat-demo"),
+    "demo": Noun("demo", START, "Play the whole story on real data, into ./jurat-demo"),
     "init": Noun("workspace", START, "Make a new workspace and its first operator"),
     "serve": Noun("workspace", START, "Run everything until Ctrl-C: database, ledger, API, gateway"),
     "status": Noun("workspace", START, "Show what runs, and how far each log is sealed"),

@@ -1,4 +1,4 @@
-"""`jurat init`, `serve`, `status`, `demo`: a workspace begins, runs, and tells how it is."""
+"""`jurat init`, `serve`, `status`: a workspace begins, runs, and tells how it is."""
 
 from __future__ import annotations
 
@@ -68,13 +68,3 @@ def status(session: Session) -> None:
     click.echo()
     lines = [[each.log, str(each.size), str(each.sealed)] for each in found.logs]
     show_table(session, ["log", "recorded", "sealed"], lines, empty="no log")
-
-
-@verb("demo", example="jurat demo")
-@click.argument("directory", default="./jurat-demo", type=click.Path(path_type=Path))
-@click.pass_obj
-def demo(session: Session, directory: Path) -> None:
-    """Play the whole story on real data: register, measure, refuse, promote, serve, ask, prove, cheat."""
-    from jurat.demo.story import run
-
-    run(directory)

@@ -123,12 +123,12 @@ class _Files:
         path = self._events / part.path
         table = pq.read_table(path, partitioning=None)
         raws = [
-            raw.replace(b'"output":"bad"', b'"output":"good"') if self._event_id.encode() in raw else raw
+            raw.replace(b'"output":false', b'"output":true') if self._event_id.encode() in raw else raw
             for raw in table.column("raw").to_pylist()
         ]
         position = table.schema.get_field_index("raw")
         pq.write_table(table.set_column(position, table.schema.field(position), pa.array(raws, table.schema.field(position).type)), path)
-        listed = msgspec.structs.replace(part, sha256=digest_file(path).removeprefix("sha256:"), size_bytes=path.stat().st_size)
+        listed = msgspec.structs.replace(part, sha256=digest_file(path), size_bytes=path.stat().st_size)
         parts = tuple(listed if p.path == part.path else p for p in manifest.parts)
         write_manifest(self._events, msgspec.structs.replace(manifest, number=manifest.number + 1, parts=parts))
 

@@ -326,13 +326,13 @@ class _Acts:
     def override(self) -> None:
         case = next(a for a in self.played.answers if a.outcome == "abstained")
         gil = self.played.players["gil"]
-        cases.override(self.app, gil.token, case.prediction, "good", "steady income shown at the counter; repaid two earlier credits")
+        cases.override(self.app, gil.token, case.prediction, True, "steady income shown at the counter; repaid two earlier credits")
         self.played.overridden = case.prediction
         self.tell.fact("decided", f"{case.prediction} by Gil Tamm, in place of the model")
 
     def ask_and_prove(self) -> None:
         self.tell.chapter("Ask: why was this applicant refused?")
-        refused = next(a for a in self.played.answers if a.outcome == "released" and a.approved == "bad")
+        refused = next(a for a in self.played.answers if a.outcome == "released" and a.approved is False)
         self.played.refused_applicant = refused.prediction
         fay = self.played.players["fay"]
         self.tell.say(f"$ jurat --as fay ask why {refused.prediction}")

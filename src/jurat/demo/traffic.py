@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     prediction: str
     outcome: str  # released, abstained, blocked
-    approved: str | None
+    approved: bool | None
     confidence: float | None
     latency_ms: float
     status: int

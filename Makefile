@@ -1,0 +1,78 @@
+# Everything that a developer types. `make` alone prints this help.
+# Needs: Python 3.11 or later, git, make. Everything else comes from locks/, as wheels, checked by hash.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null || echo $(VENV)/bootstrap/bin/uv)
+DEMO   ?= jurat-demo
+XDIST  ?= 2
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export UV_LINK_MODE ?= copy
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev demo serve check format test test-long bench lock wheel clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2 }' Makefile
+
+##@ Use
+demo: $(VENV)/.run ## play the whole story on real data, in ./jurat-demo (about a minute)
+	@$(BIN)/jurat demo $(DEMO) --replace
+
+serve: $(VENV)/.run ## serve the workspace that `make demo` left
+	@$(BIN)/jurat --workspace $(DEMO) serve
+
+##@ Develop
+setup: $(VENV)/.run ## install what running needs into .venv
+dev: $(VENV)/.dev ## install what developing needs into .venv
+check: $(VENV)/.dev ## format, lint, types, floors
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.dev ## format the code
+	@$(BIN)/ruff format -q src tests bench
+	@$(BIN)/ruff check -q --fix src tests bench
+
+test: $(VENV)/.dev ## every test that takes seconds; continuous integration runs this
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest -q -n $(XDIST) --dist loadgroup -m "not slow" tests
+
+test-long: $(VENV)/.dev ## the campaigns that take minutes: crash loops, fuzzing, load
+	@$(BIN)/pytest -q -m slow tests
+
+bench: $(VENV)/.dev ## measure, as ratios in one run; writes bench/results.jsonl
+	@$(BIN)/python -m bench.run
+
+##@ Package
+lock: $(VENV)/.dev ## resolve pyproject.toml again
+	@$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o locks/run.txt
+	@$(UV) pip compile -q pyproject.toml --group test --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c locks/run.txt -o locks/dev.txt
+
+wheel: $(VENV)/.dev ## build dist/jurat-*.whl
+	@rm -rf dist && $(UV) build -q --wheel --no-build-isolation --python $(BIN)/python
+
+clean: ## remove what the above left (not ./jurat-demo)
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
+
+# A stamp is touched when everything it stands for is in place; an interrupted install is simply done again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "jurat needs Python 3.11 or later; name one: make PYTHON=python3.12 demo" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null 2>&1 || { \
+	  $(PYTHON) -m venv $(VENV)/bootstrap && \
+	  $(VENV)/bootstrap/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r locks/uv.txt; }
+
+$(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/run.txt
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/build.txt
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/.run
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/dev.txt
+	@touch $@

@@ -1,0 +1,117 @@
+"""`jurat demo`: the whole story on real data, told as it happens."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from jurat.cli.session import Session
+from jurat.cli.show import has_colour, show_json
+from jurat.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from jurat.app.ask import Story
+    from jurat.core.errors import JuratError
+    from jurat.domain.facts import Clause
+
+_WIDTH: Final = 128
+_MARKS: Final = {"pass": ("✓", "green"), "fail": ("✗", "red"), "not_enough_data": ("?", "yellow")}
+
+
+@verb("demo", example="jurat demo ./jurat-demo --replace")
+@click.argument("directory", default="./jurat-demo", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Take an earlier demo's workspace away first.")
+@click.pass_obj
+def demo(session: Session, directory: Path, replace: bool) -> None:
+    """Play the whole story on real data: register, measure, gate, refuse, promote, serve, ask, prove, cheat."""
+    from jurat.demo.story import play
+
+    teller = Teller(quiet=session.as_json)
+    played = play(directory, teller, replace=replace)
+    if session.as_json:
+        show_json(
+            {
+                "workspace": str(played.workspace.root),
+                "refusals": [vars(refusal) for refusal in played.refusals],
+                "attacks": [{"name": a.name, "done": a.done, "found": a.found} for a in played.attacks],
+                "prediction": played.refused_applicant,
+                "seconds": played.seconds,
+            }
+        )
+        return
+    teller.chapter(f"The workspace is yours ({played.seconds['story']:.0f} s)")
+    for command in (
+        f"jurat -C {directory} serve",
+        f"jurat -C {directory} --as fay ask why {played.refused_applicant}",
+        f"jurat -C {directory} verify",
+        f"jurat verify {directory}/refused-applicant.evidence.json --keys {directory}/keys/log-keys.json",
+    ):
+        teller.command(command)
+
+
+class Teller:
+    """Prints the story. Colour on a terminal, plain text in a pipe."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def chapter(self, title: str) -> None:
+        self._print()
+        self._print(_style(title, bold=True, fg="cyan"))
+
+    def say(self, text: str) -> None:
+        self._print(f"  {text}")
+
+    def command(self, text: str) -> None:
+        self._print(f"  {_style('$', dim=True)} {text}")
+
+    def fact(self, label: str, value: str) -> None:
+        self._print(f"  {label:<12} {value}")
+
+    def clauses(self, title: str, clauses: list[Clause]) -> None:
+        self._print(f"  {_style(title, bold=True)}")
+        for clause in clauses:
+            mark, colour = _MARKS[clause.verdict]
+            self._print(f"    {_style(mark, fg=colour)} {clause.condition:<38} {clause.found}")
+
+    def refused(self, who: str, what: str, error: JuratError) -> None:
+        self._print(f"  {_style('✗ refused', fg='red')}    {who} {what}")
+        self._wrapped("rule", error.code)
+        self._wrapped("because", error.detail)
+        self._wrapped("instead", error.hint)
+        self._wrapped("recorded", str(error.fields.get("event", "")))
+
+    def story(self, story: Story, names: dict[str, str]) -> None:
+        question = ""
+        for line in story.lines:
+            if line.question != question:
+                question = line.question
+                self._print(f"  {_style(question, bold=True)}")
+            text = line.text
+            for principal, name in names.items():
+                text = text.replace(principal, name)
+            self._print(f"    {line.about:<20} {textwrap.shorten(text, _WIDTH - 26, placeholder=' …')}")
+            self._print(_style(f"    {'':<20} {line.event} · {line.position}", dim=True))
+
+    def attack(self, name: str, done: str, found: list[str]) -> None:
+        self._print(f"  {_style('attack', fg='magenta')}       {name}: {done}")
+        for each in found[:3] or ["nothing"]:
+            self._wrapped("found", each, fg="green" if found else "red")
+        if len(found) > 3:
+            self._wrapped("", f"and {len(found) - 3} more")
+
+    def _wrapped(self, label: str, text: str, *, fg: str | None = None) -> None:
+        for line in textwrap.wrap(text, _WIDTH - 16):
+            self._print(f"    {_style(label.ljust(10), fg=fg)} {line}")
+            label = ""
+
+    def _print(self, text: str = "") -> None:
+        if not self._quiet:
+            click.echo(text)
+
+
+def _style(text: str, *, bold: bool = False, dim: bool = False, fg: str | None = None) -> str:
+    return click.style(text, bold=bold or None, dim=dim or None, fg=fg) if has_colour() else text
