@@ -20,6 +20,7 @@ from jurat.policy.conditions import Condition, parse_condition
 from jurat.policy.metrics import METRICS, GateType
 from jurat.policy.plainyaml import compose, read_mapping, read_scalar, read_sequence, reading, refuse_at, suggest
 
+Roles = frozenset[str] | None
 STAGES: Final = ("staging", "production")  # the stages that have a gate before them
 
 
@@ -87,12 +88,13 @@ class GateFile(msgspec.Struct, frozen=True):
         return self.staging if stage == "staging" else self.production
 
 
-def parse_gates(text: str, *, roles: frozenset[str]) -> GateFile:
+def parse_gates(text: str, *, roles: frozenset[str] | None) -> GateFile:
     """Return the gates in a gate file.
 
     Args:
         text: YAML, at most 64 KiB.
-        roles: the roles that the policy set knows; an approver's role must be one of them.
+        roles: the roles that the policy set knows; an approver's role must be one of them. None only for a file that was
+            checked when it was applied: a role that vanished since has no holders, and nobody can fill its place.
 
     Raises:
         Malformed: as this module says; `line` among its fields is the line, counted from 1.
@@ -134,7 +136,7 @@ def gate_type(gate: Gate) -> GateType:
     return _TYPE_OF[type(gate)]
 
 
-def _stage(stage: str, node: yaml.Node, roles: frozenset[str]) -> tuple[Gate, ...]:
+def _stage(stage: str, node: yaml.Node, roles: Roles) -> tuple[Gate, ...]:
     gates: dict[GateType, Gate] = {}
     for item in read_sequence(node, f"`{stage}`", "gates"):
         kind = _gate_type(item)
@@ -160,17 +162,17 @@ def _gate_type(node: yaml.Node) -> GateType:
     return GateType(written)
 
 
-def _automated_tests(node: yaml.Node, _: frozenset[str]) -> AutomatedTests:
+def _automated_tests(node: yaml.Node, _: Roles) -> AutomatedTests:
     fields = _gate_fields(node, GateType.AUTOMATED_TESTS, "checks")
     return AutomatedTests(_conditions(fields["checks"], "checks", GateType.AUTOMATED_TESTS), _required(fields))
 
 
-def _bias_check(node: yaml.Node, _: frozenset[str]) -> BiasCheck:
+def _bias_check(node: yaml.Node, _: Roles) -> BiasCheck:
     fields = _gate_fields(node, GateType.BIAS_CHECK, "checks")
     return BiasCheck(_conditions(fields["checks"], "checks", GateType.BIAS_CHECK), _required(fields))
 
 
-def _staging_soak(node: yaml.Node, _: frozenset[str]) -> StagingSoak:
+def _staging_soak(node: yaml.Node, _: Roles) -> StagingSoak:
     fields = _gate_fields(node, GateType.STAGING_SOAK, "duration", "success_criteria")
     written = read_scalar(fields["duration"], "`duration`")
     duration_s = reading(fields["duration"], lambda: parse_duration_s(written))
@@ -180,7 +182,7 @@ def _staging_soak(node: yaml.Node, _: frozenset[str]) -> StagingSoak:
     return StagingSoak("".join(written.split()), criteria, _required(fields))
 
 
-def _human_approval(node: yaml.Node, roles: frozenset[str]) -> HumanApproval:
+def _human_approval(node: yaml.Node, roles: Roles) -> HumanApproval:
     fields = _gate_fields(node, GateType.HUMAN_APPROVAL, "approvers")
     approvers: list[Approver] = []
     for item in read_sequence(fields["approvers"], "`approvers`", "approvers"):
@@ -188,7 +190,7 @@ def _human_approval(node: yaml.Node, roles: frozenset[str]) -> HumanApproval:
         if "role" not in entry:
             raise refuse_at(item, "an approver has no `role`", "write `- role: ml_lead`")
         role = read_scalar(entry["role"], "`role`")
-        if role not in roles:
+        if roles is not None and role not in roles:
             raise refuse_at(entry["role"], f"role `{role[:60]}` is unknown: no policy speaks of it", suggest(role, roles, "roles"))
         if Approver(role) in approvers:
             raise refuse_at(entry["role"], f"role `{role}` is listed twice", "each approver is named once; use two roles to ask two people")
@@ -196,7 +198,7 @@ def _human_approval(node: yaml.Node, roles: frozenset[str]) -> HumanApproval:
     return HumanApproval(tuple(approvers), _required(fields))
 
 
-_READERS: Final[dict[GateType, Callable[[yaml.Node, frozenset[str]], Gate]]] = {
+_READERS: Final[dict[GateType, Callable[[yaml.Node, Roles], Gate]]] = {
     GateType.AUTOMATED_TESTS: _automated_tests,
     GateType.BIAS_CHECK: _bias_check,
     GateType.STAGING_SOAK: _staging_soak,

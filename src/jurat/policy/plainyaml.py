@@ -32,7 +32,7 @@ def compose(text: str) -> yaml.Node:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
             if depth > _MAX_DEPTH or number > _MAX_EVENTS:
-                raise refuse_at(event, "the file is nested too deeply or too long", "it should be a list of gates under each of two stages")
+                raise refuse_at(event, "the file is nested too deeply or too long", "write it flatter, or split it")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise refuse_at(event, "anchors and aliases are not read here", "write the value out")
             if getattr(event, "tag", None):
@@ -46,7 +46,7 @@ def compose(text: str) -> yaml.Node:
     except (yaml.YAMLError, RecursionError) as error:
         raise Malformed("the file is not YAML: it holds characters that YAML does not allow") from error
     if document is None:
-        raise Malformed("the file is empty", hint="no gates is not a pass: begin with `deployment_gates:`")
+        raise Malformed("the file is empty", hint="write what it should say: empty is never a pass")
     return document
 
 

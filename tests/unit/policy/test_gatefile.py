@@ -80,6 +80,12 @@ def test_the_digest_is_of_the_meaning() -> None:
     assert gates(AS_WRITTEN.replace("required: true", "required: false", 1)).digest != gates().digest
 
 
+def test_a_file_that_was_checked_before_is_read_again_without_the_roles() -> None:
+    assert parse_gates(AS_WRITTEN, roles=None) == gates()
+    with pytest.raises(Malformed, match="unknown"):
+        parse_gates(AS_WRITTEN, roles=frozenset())
+
+
 @pytest.mark.parametrize("stage", ["development", "experiment", "retired", ""])
 def test_a_stage_without_gates_is_an_error_and_not_an_empty_list(stage: str) -> None:
     with pytest.raises(Malformed):
