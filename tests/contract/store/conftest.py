@@ -28,6 +28,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     found = Cluster(Workspace(tmp_path_factory.mktemp("cluster")), settings, throwaway=True)
     try:
         found.start()
+        with psycopg.connect(found.dsn(SUPERUSER, "postgres"), autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET fsync = off")  # a database per test; what survives a crash is tried in tests/crash
+            admin.execute("SELECT pg_reload_conf()")
         embedded_dsns(found, "jurat_template")
         yield found
     finally:
@@ -35,14 +38,13 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def dsn(cluster: Cluster) -> Iterator[Callable[[Role], str]]:
-    """The connection strings of a fresh database, by role."""
+def dsn(cluster: Cluster) -> Callable[[Role], str]:
+    """The connection strings of a fresh database, by role. It goes when the cluster goes."""
     name = f"t{next(_numbers)}"
     with psycopg.connect(cluster.dsn(SUPERUSER, "postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE jurat_template")
-        dsns = embedded_dsns(cluster, name)
-        yield lambda role: dsns[role]
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE jurat_template STRATEGY file_copy")
+    dsns = embedded_dsns(cluster, name)
+    return lambda role: dsns[role]
 
 
 @pytest.fixture

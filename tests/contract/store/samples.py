@@ -11,7 +11,7 @@ from jurat.domain import facts
 from jurat.domain.events import Actor, Event
 
 CLOCK = FixedClock(1_764_100_000_000_000_000)
-ALICE, BOB, CAROL = (new_id("prn", CLOCK) for _ in range(3))
+ALICE, BOB, CAROL = sorted(new_id("prn", CLOCK) for _ in range(3))
 
 
 def digest(text: str) -> str:
