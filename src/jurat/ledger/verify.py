@@ -26,6 +26,7 @@ from jurat.ledger.verify_checkpoints import Claims, bind_anchors, gather_claims,
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_journal import check_journal
 from jurat.ledger.verify_log import TreeCheck, check_tree
+from jurat.ledger.verify_names import name_events
 from jurat.ledger.verify_parts import check_parts
 
 __all__ = ["WHAT", "Fault", "LogReport", "Report", "verify_workspace"]
@@ -71,6 +72,8 @@ def verify_workspace(
         check = events[str(claim.log)]
         located = judge_tree(claim, trees[str(claim.log)], check, faults)
         judge_events(check, located, event_faults, is_archived=claim.log != ANCHOR)
+    found = faults.all() + event_faults.all()
+    name_events(ledger_root, keys, found)
     return Report(
         logs=[
             LogReport(
@@ -82,7 +85,7 @@ def verify_workspace(
             )
             for claim in claims
         ],
-        faults=faults.all() + event_faults.all(),
+        faults=found,
     )
 
 

@@ -29,6 +29,14 @@ MAX_NOTE_SIZE: Final = 512 * 1024  # bytes; 64 post-quantum signatures and a tex
 MAX_SIGNATURES: Final = 64
 _KEY_ID_SIZE: Final = 4
 _TIMESTAMP_SIZE: Final = 8
+_FIELD: Final = 2**255 - 19
+_SMALL_ORDER: Final = {  # y of the eight points under which a signature says nothing about the text
+    0,
+    1,
+    _FIELD - 1,
+    int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"),
+    int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+}
 _SUBTREE_DOMAIN: Final = b"subtree/v1\n\x00"
 
 
@@ -96,6 +104,9 @@ class Ed25519Verifier(Verifier):
         super().__init__(name, public)
         if len(public) != 32:
             raise Malformed(f"Ed25519 key of `{len(public)}` bytes, expected 32")
+        y = int.from_bytes(public, "little") % 2**255
+        if y >= _FIELD or y in _SMALL_ORDER:  # decision 0018
+            raise Malformed(f"Ed25519 key of `{name[:80]}` is of small order or not canonical: anybody could sign for it")
         self._key = Ed25519PublicKey.from_public_bytes(public)
 
     def verify(self, text: str, signature: bytes) -> None:

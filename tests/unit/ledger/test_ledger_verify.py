@@ -132,7 +132,8 @@ def test_swapped_entries_are_named_as_a_swap(scene: Scene, levels: bool) -> None
 def test_a_swap_in_every_copy_is_named_by_the_producers_numbers(scene: Scene) -> None:
     attacks.swap_everywhere(scene, INFERENCE, 301, 350)
     faults = scene.verify().faults
-    assert [f.index for f in only(faults, "entries_swapped")] == [301, 350]
+    named = [(f.index, f.event_id) for f in only(faults, "entries_swapped")]
+    assert named == [(301, event_id(350)), (350, event_id(301))], "what lies there now"
 
 
 @pytest.mark.parametrize(("index", "span"), [(120, (100, 255)), (456, (456, 599)), (699, (660, 699))])

@@ -13,6 +13,7 @@ from jurat.merkle.checkpoint import Checkpoint, format_checkpoint, parse_base64,
 from jurat.merkle.note import (
     MAX_NOTE_SIZE,
     Ed25519Signer,
+    Ed25519Verifier,
     MlDsaSigner,
     open_note,
     parse_vkey,
@@ -171,6 +172,68 @@ def test_vkeys_round_trip(vkey: str) -> None:
 def test_what_is_not_a_vkey(vkey: str) -> None:
     with pytest.raises(Malformed):
         parse_vkey(vkey)
+
+
+FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+
+
+def points_of_small_order() -> set[int]:
+    """Return y of the points whose order divides 8, found by arithmetic on the curve (RFC 8032 §5.1)."""
+    d = -121665 * pow(121666, -1, FIELD) % FIELD
+
+    def recover_x(y: int) -> int | None:
+        square = (y * y - 1) * pow(d * y * y + 1, -1, FIELD) % FIELD
+        x = pow(square, (FIELD + 3) // 8, FIELD)
+        if (x * x - square) % FIELD:
+            x = x * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
+        return None if (x * x - square) % FIELD else x
+
+    def add(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+        (x1, y1), (x2, y2) = one, other
+        k = d * x1 * x2 * y1 * y2 % FIELD
+        return (x1 * y2 + x2 * y1) * pow(1 + k, -1, FIELD) % FIELD, (y1 * y2 + x1 * x2) * pow(1 - k, -1, FIELD) % FIELD
+
+    def times(number: int, point: tuple[int, int]) -> tuple[int, int]:
+        result = (0, 1)
+        while number:
+            if number & 1:
+                result = add(result, point)
+            point, number = add(point, point), number >> 1
+        return result
+
+    found: set[int] = set()
+    for y in range(2, 20):
+        if (x := recover_x(y)) is not None:
+            small = times(ORDER, (x, y))
+            found |= {times(k, small)[1] for k in range(8)}
+    return found
+
+
+def test_keys_for_which_anybody_can_sign_are_refused() -> None:
+    small = points_of_small_order()
+    assert len(small) == 5
+    for y in small | {FIELD, FIELD + 1, 2**255 - 1}:  # the last three: not canonical
+        for sign in (0, 1):
+            with pytest.raises(Malformed, match="anybody could sign"):
+                Ed25519Verifier("odd.example/log", (y | sign << 255).to_bytes(32, "little"))
+
+
+def test_a_signature_has_one_form() -> None:
+    signature = ED.sign(TEXT)
+    other = signature[:32] + (int.from_bytes(signature[32:], "little") + ORDER).to_bytes(32, "little")
+    ED.verifier.verify(TEXT, signature)
+    with pytest.raises(Tampered):
+        ED.verifier.verify(TEXT, other)
+
+
+def test_ed25519_of_rfc_8032() -> None:
+    seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")  # §7.1, test 2: the message is one byte, 0x72
+    signer = Ed25519Signer("rfc8032.example", seed)
+    assert signer.verifier.public.hex() == "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+    expected = (
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+    )
+    assert signer.sign("r").hex() == expected
 
 
 def test_two_verifiers_of_one_label_are_refused() -> None:
