@@ -69,7 +69,7 @@ def attack_ledger(
         ("swap two events", f"swapped entries {at} and {at + 1} of `{log}`, and their hashes", files.swap),
         ("restore an older ledger", "put an older copy of `ledger/` in place", lambda: files.restore(older, "ledger")),
         (
-            "restore ledger and lock store",
+            "restore the lock store too",
             "put older copies of `ledger/` and `lock/` in place",
             lambda: files.restore(older, "ledger", "lock"),
         ),

@@ -1,0 +1,240 @@
+"""From a loan model's registration to a decision that anyone can verify: every step of the demo, asserted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jurat.demo.story import FIRST, SECOND, Played
+from jurat.domain import facts
+from jurat.domain.events import decode_event
+from jurat.domain.kinds import BY_NAME
+from jurat.ledger.query import Events
+
+pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="session")
+def ledger(played: Played) -> list[tuple[str, int, str, dict]]:
+    """Every event of the story: log, index, kind, what it says."""
+    events = Events(played.workspace.ledger, "main")
+    return [(s.log, s.index, s.kind, json.loads(s.raw)) for s in events.scan()]
+
+
+def of_kind(ledger: list, kind: str) -> list[dict]:
+    return [event for _, _, name, event in ledger if name == kind]
+
+
+def test_data_sets_are_registered_with_digest_version_and_sheet(ledger: list) -> None:
+    found = {e["data"]["dataset"]: e["data"] for e in of_kind(ledger, "dataset.registered.v1")}
+    assert set(found) == {"german-credit-training@v1-2026-11-25", "german-credit-evaluation@v1-2026-11-25"}
+    for data in found.values():
+        assert data["digest"].startswith("sha256:")
+        assert data["rows"] >= 300
+        assert data["sheet"]["licence"] == "CC BY 4.0"
+        assert data["sheet"]["known_biases"]
+
+
+def test_two_versions_carry_the_whole_lineage_and_all_six_artefacts(ledger: list, played: Played) -> None:
+    found = {e["data"]["version"]: e["data"] for e in of_kind(ledger, "version.registered.v1")}
+    assert set(found) == {FIRST, SECOND}
+    for data in found.values():
+        assert set(data["artefacts"]) == {
+            "weights", "training_code", "training_data", "feature_definitions", "serving_configuration", "dependencies",
+        }  # fmt: skip
+        for name, artefact in data["artefacts"].items():
+            digest = artefact["digest"].removeprefix("sha256:")
+            assert (played.workspace.artefacts / digest[:2] / digest).is_file(), name
+        assert data["training_data"]["row_count"] == 300
+        assert data["training_data"]["feature_columns"]
+        assert len(data["training_code"]["git_commit"]) == 40
+        assert data["training_code"]["git_branch"] == "main"
+        assert data["training_config"]["hyperparameters"]["estimator"]
+        assert data["training_config"]["training_duration_s"] > 0
+        assert data["training_config"]["hardware"]
+        assert data["claimed_metrics"]["accuracy"] > 0
+        assert data["validation_dataset"] == "german-credit-evaluation@v1-2026-11-25"
+        assert "requirements-lock:sha256:" in data["artefacts"]["dependencies"]["version"]
+    assert found[FIRST]["digest"] != found[SECOND]["digest"]
+
+
+def test_measurements_are_bound_to_the_digest_and_carry_intervals(ledger: list) -> None:
+    digests = {e["data"]["version"]: e["data"]["digest"] for e in of_kind(ledger, "version.registered.v1")}
+    measured = [e["data"] for e in of_kind(ledger, "evidence.measured.v1")]
+    for version in (FIRST, SECOND):
+        mine = [m for m in measured if m["version"] == version]
+        assert {m["type"] for m in mine} >= {"evaluation", "bias_test"}
+        assert {m["version_digest"] for m in mine} == {digests[version]}
+        metrics = {(m["name"], m["group_by"]): m for e in mine for m in e["metrics"]}
+        for name, group in [("accuracy", ""), ("latency_p99", "")]:
+            assert metrics[name, group]["low"] <= metrics[name, group]["value"] <= metrics[name, group]["high"]
+        assert metrics["memory_usage", ""]["value"] > 50e6
+        for name in ("demographic_parity_difference", "equalized_odds_difference"):
+            for group in ("sex", "age_over_25"):
+                m = metrics[name, group]
+                assert 0 <= m["low"] <= m["value"] <= m["high"] <= 1
+
+
+def test_one_candidate_truly_fails_the_bias_gate_and_the_other_passes_all(played: Played) -> None:
+    first = {c.condition: c.verdict for c in played.gates[FIRST].clauses}
+    assert played.gates[FIRST].verdict == "fail"
+    assert first["demographic_parity_difference <= 0.1"] == "fail"
+    assert {v for c, v in first.items() if "demographic" not in c} == {"pass"}
+    assert played.gates[SECOND].verdict == "pass"
+    assert {c.verdict for c in played.gates["production"].clauses} == {"pass"}
+    assert len(played.gates["production"].clauses) == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("promotion without gates", "gate_not_passed", "was not measured"),
+        ("promotion past a stage", "stage_skipped", "cannot go to `production` directly"),
+        ("a failed bias gate", "gate_not_passed", "demographic_parity_difference"),
+        ("an analyst reads training data", "policy_denied", "may not `data:read`"),
+        ("the author's own approval", "policy_denied", "nobody approves what they made"),
+        ("one person, two roles", "already_approved", "people are counted, not roles"),
+        ("one of two approvals", "gate_not_passed", "has 1, open: product_owner"),
+        ("an approval of something else", "shown_changed", "you looked at"),
+    ],
+)
+def test_each_refusal_names_rule_reason_and_remedy_and_is_recorded(played: Played, ledger: list, name: str, code: str, says: str) -> None:
+    refusal = next(r for r in played.refusals if r.name == name)
+    assert refusal.code == code
+    assert says in refusal.detail
+    assert refusal.hint
+    recorded = next(e for e in of_kind(ledger, "act.denied.v1") if e["id"] == refusal.event)
+    assert recorded["data"]["rule"] == code
+    assert recorded["data"]["detail"] == refusal.detail
+    assert recorded["data"]["hint"] == refusal.hint
+
+
+def test_the_story_knows_no_other_refusals(played: Played, ledger: list) -> None:
+    assert {r.event for r in played.refusals} == {e["id"] for e in of_kind(ledger, "act.denied.v1")}
+
+
+def test_two_different_people_approved_exactly_this_digest(ledger: list, played: Played) -> None:
+    approvals = of_kind(ledger, "request.approved.v1")
+    asked = of_kind(ledger, "promotion.requested.v1")[0]["data"]
+    assert len({e["actor"]["chain"][0] for e in approvals}) == 2
+    assert {e["data"]["shown_digest"] for e in approvals} == {asked["shown_digest"]}
+    author = of_kind(ledger, "version.registered.v1")[0]["data"]["author"]
+    assert author not in {e["actor"]["principal"] for e in approvals}
+    promoted = [e["data"] for e in of_kind(ledger, "version.promoted.v1")]
+    assert [(p["from_stage"], p["to_stage"]) for p in promoted] == [("development", "staging"), ("staging", "production")]
+    assert sorted(promoted[1]["approvals"]) == sorted(e["id"] for e in approvals)
+    assert promoted[1]["version_digest"] == asked["version_digest"]
+
+
+def test_every_prediction_is_recorded_twice_with_what_the_issue_asks(ledger: list, played: Played) -> None:
+    asked = {e["data"]["prediction"]: e for e in of_kind(ledger, "prediction.requested.v1") if e["data"]["endpoint"] == "credit"}
+    made = {e["data"]["prediction"]: e for e in of_kind(ledger, "prediction.made.v1") if e["data"]["endpoint"] == "credit"}
+    assert len(played.answers) == 300
+    assert {a.prediction for a in played.answers} == set(asked) == set(made)
+    crm = played.players["crm"].principal
+    for answer in played.answers:
+        event = made[answer.prediction]
+        data = event["data"]
+        assert data["input_hash"].startswith("sha256:")
+        assert data["input_salt"]
+        assert data["version"] == SECOND
+        assert data["outcome"] == answer.outcome
+        assert data["latency_ms"] > 0
+        assert 0.5 <= data["confidence"] <= 1
+        assert event["actor"]["principal"] == crm
+        assert event["because"] == [asked[answer.prediction]["id"]]
+        assert all(g["status"] in ("ran", "skipped") for g in data["guardrails"])
+
+
+def test_low_confidence_abstains_and_a_person_overrides_one(ledger: list, played: Played) -> None:
+    abstained = [a for a in played.answers if a.outcome == "abstained"]
+    released = [a for a in played.answers if a.outcome == "released"]
+    assert abstained
+    assert released
+    assert all(a.approved is None for a in abstained)
+    assert all(a.confidence is not None and a.confidence >= 0.6 for a in released)
+    override = of_kind(ledger, "prediction.overridden.v1")
+    assert [o["data"]["prediction"] for o in override] == [played.overridden]
+    assert override[0]["actor"]["type"] == "person"
+    assert override[0]["data"]["reason"]
+
+
+def test_no_input_and_no_name_of_a_person_lies_in_the_ledger(ledger: list) -> None:
+    text = json.dumps([event for *_, event in ledger])
+    for name in ("Ada Byron", "Olga Brandt", "Dan Ruiz", "jrt_", "critical_or_credits_elsewhere", "existing_repaid_so_far"):
+        assert name not in text
+
+
+def test_asking_why_leads_to_everything_with_event_ids(played: Played, ledger: list) -> None:
+    assert played.story is not None
+    about = {line.about for line in played.story.lines}
+    assert about >= {
+        "request", "answer", "guardrails", "model version", "training data", "data", "code", "measured", "gate", "approval", "promotion",
+        "policy", "asked by", "author", "approved by", "promoted by", "served by", "measured by", "decided by policy",
+    }  # fmt: skip
+    ids = {event["id"]: (log, index) for log, index, _, event in ledger}
+    for line in played.story.lines:
+        log, index = ids[line.event]
+        assert line.position == f"{log.removeprefix('main/')}#{index}"
+    assert sum(line.about == "approved by" for line in played.story.lines) == 2
+    asked = [e for e in of_kind(ledger, "records.read.v1") if e["data"]["subject"] == played.refused_applicant]
+    assert len(asked) == 1
+    assert asked[0]["actor"]["principal"] == played.players["fay"].principal
+
+
+def test_the_evidence_file_verifies_offline(played: Played) -> None:
+    assert played.evidence is not None
+    assert played.evidence_file is not None
+    assert all(step.is_checked for step in played.evidence.steps)
+    assert json.loads(played.evidence_file.read_bytes())["receipt"]
+    assert decode_event(played.evidence.raw).data.prediction == played.refused_applicant  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "names_the_place"),
+    [
+        ("alter an event", "event_altered", True),
+        ("alter an entry", "entry_altered", True),
+        ("drop the newest events", "entries_missing", False),
+        ("swap two events", "entries_swapped", True),
+        ("restore an older ledger", "rolled_back", False),
+        ("restore the lock store too", "rolled_back", False),
+    ],
+)
+def test_every_attack_on_the_ledger_is_found_and_named(played: Played, name: str, what: str, names_the_place: bool) -> None:
+    attack = next(a for a in played.attacks if a.name == name)
+    assert played.target is not None
+    found = [f for f in attack.faults if f.what == what and f.log == str(played.target.log)]
+    assert found, attack.found
+    if names_the_place:
+        assert found[0].index == played.target.position
+        assert found[0].event_id == played.target.event_id
+    else:
+        assert found[0].index is not None
+        assert found[0].index <= (found[0].last_index or found[0].index)
+
+
+def test_dropped_events_are_named_one_by_one(played: Played) -> None:
+    attack = next(a for a in played.attacks if a.name == "drop the newest events")
+    missing = next(f for f in attack.faults if f.what == "entries_missing")
+    assert missing.last_index is not None
+    assert missing.index is not None
+    assert missing.last_index - missing.index + 1 == 5
+
+
+def test_an_edited_row_is_found_and_named(played: Played, ledger: list) -> None:
+    assert [(d.table, d.key, d.what) for d in played.edited_rows] == [("versions", FIRST, "altered")]
+    assert played.edited_rows[0].fields["stage"] == ("development", "production")
+    registered = next(e for e in of_kind(ledger, "version.registered.v1") if e["data"]["version"] == FIRST)
+    assert played.edited_rows[0].as_of == registered["id"]
+
+
+def test_afterwards_the_workspace_is_whole_again(played: Played) -> None:
+    assert played.faults_after == []
+
+
+def test_every_event_has_a_kind_of_the_catalogue_and_lies_in_its_class(ledger: list) -> None:
+    for log, _, kind, _ in ledger:
+        assert log == f"main/{BY_NAME[kind].retention}"
+    assert facts.KIND_OF  # the catalogue that the above rests on is not empty
