@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from jurat.core.clock import Clock, SystemClock
 from jurat.core.settings import Settings, format_settings, lock_file
@@ -76,7 +77,7 @@ class OpenLedger:
         self.engine.close()
         self.lock.close()
 
-    def __enter__(self) -> OpenLedger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -105,7 +105,7 @@ def check_promises(workspace: Workspace, producers: list[Producer]) -> None:
     assert array_files(workspace) == expected
 
 
-@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_point_of_the_write_path(tmp_path: Path, point: str, times: int) -> None:
     workspace = make_workspace(tmp_path / "ws")
@@ -116,7 +116,7 @@ def test_killed_at_a_point_of_the_write_path(tmp_path: Path, point: str, times: 
     try:
         for producer in producers:
             producer.start()
-        if point.startswith("after_sign") or point.startswith("after_cas"):
+        if point.startswith(("after_sign", "after_cas")):
             _flush_until_dead(first)
         code, errors = first.wait()
         assert code == -signal.SIGKILL, errors

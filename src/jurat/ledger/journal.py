@@ -6,8 +6,9 @@ group g+1 is written only after g is synced, and nothing is acknowledged before.
 - a bad record whose group has no successor was never acknowledged: a torn tail, and the journal ends before it;
 - a bad record with a valid record of a later group behind it *was* acknowledged: `Tampered`, and we stop.
 
-Rot in the very last group looks like a torn tail; only receipts and the lock store's group number show it.
-A group never spans two segments. Segments are removed from the front only, once everything in them lies elsewhere.
+A group is there whole or not at all: what is left of a torn one is not read. Rot in the very last group looks like a
+torn tail; only receipts and the lock store's group number show it. A group never spans two segments. Segments are
+removed from the front only, once everything in them lies elsewhere.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def first_position(directory: Path) -> Position:
 
 
 def scan(directory: Path, start: Position | None = None) -> Iterator[Placed]:
-    """Yield every record from `start` (the oldest) to the end, each sound and linked to the one before.
+    """Yield every record from `start` (the oldest) to the end of the last whole group, each linked to the one before.
 
     May be used while the journal is written: a group that is being written looks like a torn tail. What is yielded
     is not necessarily synced yet; whoever needs that stops at a group that the lock store or the writer vouches for.
@@ -101,6 +102,7 @@ def scan(directory: Path, start: Position | None = None) -> Iterator[Placed]:
         Tampered: a record that was acknowledged is damaged, missing or out of order; named by segment and offset.
     """
     here = first_position(directory) if start is None else start
+    group: list[Placed] = []
     while True:
         try:
             descriptor = os.open(segment_file(directory, here.segment), os.O_RDONLY | os.O_CLOEXEC)
@@ -114,8 +116,11 @@ def scan(directory: Path, start: Position | None = None) -> Iterator[Placed]:
             continue
         try:
             while placed := _read_placed(descriptor, here):
-                yield placed
                 here = placed.end
+                group.append(placed)
+                if here.following == 0:
+                    yield from group
+                    group.clear()
         finally:
             os.close(descriptor)
         following = _successor(directory, here)
@@ -137,7 +142,16 @@ def _successor(directory: Path, here: Position) -> Position | None:
         return here  # it was being written when we looked first
     if here.following == 0 and _read_at(directory, next_segment):
         return next_segment
+    if here.following == 0 and segment_file(directory, next_segment.segment).exists() and _is_blank_behind(directory, here):
+        here = next_segment  # this one ended in good order
     raise _damaged(directory, here, f"a record of group `{later}` lies behind it")
+
+
+def _is_blank_behind(directory: Path, here: Position) -> bool:
+    """Tell whether nothing but zeros follows in this segment."""
+    with segment_file(directory, here.segment).open("rb") as file:
+        file.seek(here.offset)
+        return not any(chunk.strip(b"\0") for chunk in iter(lambda: file.read(_CHUNK_SIZE), b""))
 
 
 def _find_later(directory: Path, here: Position, damaged_group: int) -> int | None:

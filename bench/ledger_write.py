@@ -1,0 +1,190 @@
+"""How many events a second become durable, against nothing but writing and syncing the same bytes.
+
+`journal.eps`           in one process: sequence numbers, salts, commitments, entries, leaf hashes, journal, fdatasync
+`journal.eps_per_core`  the same by CPU time, which a busy machine disturbs less; against the target of 250,000
+`journal.eps_socket`    the real sequencer process, two producers, batches of 1,000
+`journal.ack_p50_ms`    one event at a time through the socket: the wait for one sync and two processes
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from jurat.core.clock import SystemClock
+from jurat.core.settings import Settings, format_settings
+from jurat.core.workspace import Workspace
+from jurat.domain.kinds import BENCH
+from jurat.ledger.client import LedgerClient
+from jurat.ledger.create import create_ledger
+from jurat.ledger.journal import JournalWriter, first_position
+from jurat.ledger.layout import LogName
+from jurat.ledger.sequencer import Fresh, LogHead, ProducerKey, Sequencer, Submission
+
+LOG: Final = LogName("main", "inference")
+KIND: Final = 51
+BATCH: Final = 1_000
+TARGET_EPS_PER_CORE: Final = 250_000
+
+
+def make_events(count: int) -> list[bytes]:
+    """Return events of 600 bytes, no two alike."""
+    return [
+        (b'{"id":"evt_%026d","kind":"prediction.made.v1","data":{"fill":"' % n + os.urandom(270).hex().encode())[:597] + b'"}}'
+        for n in range(count)
+    ]
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return the results, each with its `name`, `value`, `unit`, `against` and `ratio`."""
+    rounds, batches = (3, 30) if quick else (7, 100)
+    events = make_events(BATCH)
+    raw_rates, rates, core_rates = [], [], []
+    with scratch() as directory:
+        for number in range(rounds):  # taken in turns, so that a disturbance of the machine hits both
+            raw_rates.append(write_raw(directory / f"raw-{number}", batches))
+            rate, core_rate = write_journal(directory / f"journal-{number}", events, batches)
+            rates.append(rate)
+            core_rates.append(core_rate)
+        socket_rate, ack_s = write_through_socket(directory / "ws", events, batches)
+    raw_rate, rate, core_rate = (statistics.median(each) for each in (raw_rates, rates, core_rates))
+    return [
+        result("journal.eps", rate, "events/s", f"raw write+fdatasync of the same bytes, {raw_rate:,.0f} events/s", rate / raw_rate),
+        result(
+            "journal.eps_per_core", core_rate, "events/s of CPU time", f"target {TARGET_EPS_PER_CORE:,}", core_rate / TARGET_EPS_PER_CORE
+        ),
+        result(
+            "journal.eps_socket",
+            socket_rate,
+            "events/s",
+            f"raw write+fdatasync of the same bytes, {raw_rate:,.0f} events/s",
+            socket_rate / raw_rate,
+        ),
+        result("journal.ack_p50_ms", ack_s * 1000, "ms", "one fdatasync of one event", ack_s / sync_one(quick)),
+    ]
+
+
+def result(name: str, value: float, unit: str, against: str, ratio: float) -> dict[str, Any]:
+    return {"name": name, "value": round(value, 3), "unit": unit, "against": against, "ratio": round(ratio, 3)}
+
+
+def record_bytes() -> int:
+    """Bytes that the journal writes for a batch."""
+    return 80 + BATCH * (59 + 4 + 16 + 600)
+
+
+def write_raw(path: Path, batches: int) -> float:
+    """Return events/s of a loop that only writes and syncs, into a preallocated file as the journal does."""
+    chunk = os.urandom(record_bytes())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.posix_fallocate(descriptor, 0, len(chunk) * batches)
+    os.fsync(descriptor)
+    started = time.perf_counter()
+    for number in range(batches):
+        os.pwrite(descriptor, chunk, number * len(chunk))
+        os.fdatasync(descriptor)
+    elapsed_s = time.perf_counter() - started
+    os.close(descriptor)
+    path.unlink()
+    return BATCH * batches / elapsed_s
+
+
+def write_journal(directory: Path, events: list[bytes], batches: int) -> tuple[float, float]:
+    """Return events/s by the wall clock and by CPU time."""
+    directory.mkdir()
+    (directory / "uuid").write_text("00" * 16)
+    writer = JournalWriter(directory, first_position(directory), segment_size=record_bytes() * batches)
+    sequencer, clock, key = Sequencer({LOG: LogHead(bytes(8), 0, 0)}, {}), SystemClock(), ProducerKey(LOG, BENCH.code, 1)
+    kinds = [KIND] * BATCH
+    started, started_cpu = time.perf_counter(), time.process_time()
+    for number in range(batches):
+        verdicts = sequencer.prepare([Submission(key, number * BATCH + 1, kinds, events)], clock.now_ns())
+        writer.append([verdict.batch for verdict in verdicts if isinstance(verdict, Fresh)])
+        sequencer.confirm(verdicts)
+    elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
+    assert sequencer.heads[LOG].size == BATCH * batches
+    writer.close()
+    shutil.rmtree(directory)
+    return BATCH * batches / elapsed_s, BATCH * batches / cpu_s
+
+
+def write_through_socket(root: Path, events: list[bytes], batches: int) -> tuple[float, float]:
+    """Return events/s of two producers through the sequencer process, and the median wait for one event, in seconds."""
+    with sequencer_process(root) as run_directory:
+        items = [(KIND, raw) for raw in events]
+
+        def produce() -> None:
+            with LedgerClient.connect(run_directory, BENCH.code, timeout_s=60) as client:
+                for number in range(batches):
+                    client.append(LOG, number * BATCH + 1, items)
+
+        producers = [threading.Thread(target=produce) for _ in range(2)]
+        started = time.perf_counter()
+        for each in producers:
+            each.start()
+        for each in producers:
+            each.join()
+        rate = 2 * BATCH * batches / (time.perf_counter() - started)
+        with LedgerClient.connect(run_directory, BENCH.code) as client:
+            waits = []
+            for seq in range(1, 301):
+                started = time.perf_counter()
+                client.append(LOG, seq, items[:1])
+                waits.append(time.perf_counter() - started)
+        return rate, statistics.median(waits)
+
+
+def sync_one(quick: bool) -> float:
+    """Return the median time, in seconds, of writing and syncing one event."""
+    waits = []
+    with scratch() as directory:
+        descriptor = os.open(directory / "one", os.O_RDWR | os.O_CREAT, 0o600)
+        os.posix_fallocate(descriptor, 0, 1024 * 1024)
+        os.fsync(descriptor)
+        chunk = os.urandom(759)
+        for number in range(100 if quick else 300):
+            started = time.perf_counter()
+            os.pwrite(descriptor, chunk, number * len(chunk))
+            os.fdatasync(descriptor)
+            waits.append(time.perf_counter() - started)
+        os.close(descriptor)
+    return statistics.median(waits)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory on the disk of the temporary files; removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="jurat-bench-") as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def sequencer_process(root: Path) -> Iterator[Path]:
+    """A fresh ledger and its running sequencer; yields the run directory."""
+    workspace, settings = Workspace(root), Settings()
+    root.mkdir()
+    workspace.settings_file.write_text(format_settings(settings))
+    create_ledger(workspace, settings)
+    process = subprocess.Popen([sys.executable, "-m", "jurat.ledger.daemon", str(root)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"ready ")
+        yield workspace.run
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+if __name__ == "__main__":
+    for each in run("--quick" in sys.argv):
+        print(each)
