@@ -6,7 +6,6 @@ What the fake store promises is what the walk asks of a store: an act is all or 
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ from jurat.domain.events import Actor, Event, encode_event
 from jurat.domain.evolve import evolve
 from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import expiry
+from jurat.domain.rows import Row
 from jurat.domain.state import MemoryState
 from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
 from jurat.store.vault import KnownToken, Person
@@ -37,13 +37,13 @@ class MemoryVault:
         self.tokens: dict[bytes, KnownToken] = {}
 
     def put_person(self, principal: str, *, name: str, email: str) -> None:
-        self.persons[principal] = Person(principal, name, email or None)
+        self.persons[principal] = Person(principal, name, email)
 
     def people(self) -> list[Person]:
         return sorted(self.persons.values())
 
     def put_token(self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime) -> None:
-        self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), expires_at, None)
+        self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), "*", expires_at, None)
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         return self.tokens.get(token_hash)
@@ -78,19 +78,22 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[MemoryTx]:
-        before = copy.deepcopy((self.state.tables, self.vault)), len(self.events)
+        tables, persons, tokens, count = self._copy(), dict(self.vault.persons), dict(self.vault.tokens), len(self.events)
         try:
             yield MemoryTx(self)
         except BaseException:
-            (self.state.tables, self.vault), count = before
+            self.state.tables, self.vault.persons, self.vault.tokens = tables, persons, tokens
             del self.events[count:]
             raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Picture]:
         picture = Picture()
-        picture.tables, picture.vault = copy.deepcopy(self.state.tables), self.vault
+        picture.tables, picture.vault = self._copy(), self.vault
         yield picture
+
+    def _copy(self) -> dict[str, dict[str, Row]]:
+        return {table: dict(rows) for table, rows in self.state.tables.items()}  # rows themselves are frozen
 
 
 class NoEvents:
@@ -117,7 +120,7 @@ def make_world(root: Path, *roles: str) -> World:
     workspace.settings_file.write_text(format_settings(Settings()))
     workspace.credentials.mkdir(mode=0o700, exist_ok=True)
     store = MemoryStore()
-    app = App(workspace, Settings(), cast(Any, store), FixedClock(NOW_NS), cast(Any, NoEvents()))
+    app = App(workspace, Settings(), cast("Any", store), FixedClock(NOW_NS), cast("Any", NoEvents()))
     sources = default_sources()
     schema = sources.pop(SCHEMA_NAME)
     nobody = Actor(principal="prn_" + "0" * 26, type=PrincipalType.PERSON, chain=["prn_" + "0" * 26])

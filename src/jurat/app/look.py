@@ -159,6 +159,16 @@ def check(app: App, token: str, see: See) -> None:
         refuse(app, token, see)
 
 
+def known(app: App, token: str) -> Actor:
+    """Return who holds the token.
+
+    Raises:
+        Unauthenticated: it proves nobody.
+    """
+    with app.store.reading() as state:
+        return admit(state, state.vault, token, app.clock.now_ns())
+
+
 def refuse(app: App, token: str, see: See) -> None:
     """Record that this look was refused, and raise the refusal; return if it is allowed by now."""
     with app.store.transaction() as tx:

@@ -5,6 +5,7 @@
 `verbs`      the shape of a command: its example, and the options that every command takes
 `session`    what every command needs: workspace, token, and the app when it is wanted
 `show`       tables, fields and JSON: fair on a terminal, plain and stable in a pipe
+`files`      what a command is told in files: strict, bounded, named by line
 `people`     names for `prn_…` ids, for those who may see them
 `workspace`  init, serve, status
 `demo`       demo, and how it is told

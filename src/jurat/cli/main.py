@@ -34,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None, session: Session) -> int:
     """Run one command; return its exit code, having said on stderr what went wrong."""
     try:
-        code = jurat.main(args=None if arguments is None else list(arguments), obj=session, standalone_mode=False)
+        code = jurat.main(args=None if arguments is None else list(arguments), prog_name="jurat", obj=session, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except JuratError as error:
         tell(error, session)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        session.say(error.format_message())
         return Malformed.exit_code
     except click.UsageError as error:
         return _tell_usage(error, session)

@@ -6,7 +6,7 @@ import functools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -18,6 +18,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jurat.app.intake import read_as
+from jurat.app.look import known
 from jurat.app.problems import opaque_problem
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App
@@ -67,15 +68,20 @@ async def _answer(app: App, route: Route, request: Request) -> Response:
     if route.body is None:
         assert route.look is not None
         query = read_query(request, route.query)
-        data, following = await run_in_threadpool(route.look, app, token, path, query)
+        data, following = await run_in_threadpool(_look, route.look, app, token, path, query)
         return success(data, following=following)
     read_query(request, route.query)
     body = read_as(route.body, await json_body(request), what="the body")
     if route.command is None:
         assert route.look is not None
-        return success(_acted(await run_in_threadpool(route.look, app, token, path, body)))
+        return success(_acted(await run_in_threadpool(_look, route.look, app, token, path, body)))
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return success(_acted(await run_in_threadpool(act, app, token, route.command(**path, **fields))))
+
+
+def _look(look: Callable[..., Any], app: App, token: str, path: dict[str, str], asked: Any) -> Any:
+    known(app, token)  # nothing at all is looked up for nobody
+    return look(app, token, path, asked)
 
 
 def _acted(done: Done) -> Acted:
