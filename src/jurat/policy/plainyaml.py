@@ -43,7 +43,7 @@ def compose(text: str) -> yaml.Node:
         raise Malformed(
             f"line {line}: not YAML: {error.problem or error.context}", hint="check the indentation there", line=line
         ) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise Malformed("the file is not YAML: it holds characters that YAML does not allow") from error
     if document is None:
         raise Malformed("the file is empty", hint="write what it should say: empty is never a pass")

@@ -160,9 +160,10 @@ def test_a_file_that_multiplies_is_refused_before_it_does() -> None:
         gates(bomb)
 
 
-def test_a_file_that_is_deep_is_refused_before_it_recurses() -> None:
+@pytest.mark.parametrize("depth", [13, 4_000, 30_000])
+def test_a_file_that_is_deep_is_refused_before_it_recurses(depth: int) -> None:
     with pytest.raises(Malformed, match="nested too deeply"):
-        gates("[" * 30_000)
+        gates("[" * depth + "]" * depth)
 
 
 def test_a_file_that_is_long_is_refused() -> None:
