@@ -93,14 +93,14 @@ def _measure(order: Order, network: str) -> Measurement:
     began = time.monotonic()
     artefact, definitions = read_artefact(Path(order.artefact)), read_artefact(Path(order.features))
     verify_loadable(artefact, order.artefact_digest)
-    _import_libraries(artefact)
-    _limit(resource.RLIMIT_FSIZE, 0, 0)
     schema = parse_features(definitions)
     dataset = read_artefact(Path(order.dataset))
     rows = _read_rows(dataset, [order.label, *order.protected])
     actual = _labels(rows, order)
     inputs = to_array(schema, rows)
 
+    _import_libraries(artefact)
+    _limit(resource.RLIMIT_FSIZE, 0, 0)
     with _step("loading it"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         model = pickle.loads(artefact)  # noqa: S301 - these very bytes were scanned above
