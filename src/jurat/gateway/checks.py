@@ -47,12 +47,18 @@ def check_stage(endpoint: Endpoint, version: Version | None) -> Guardrail:
     return Guardrail(name="stage", status="ran")
 
 
-def check_identity(response: v2.InferResponse, version: Version) -> Checked:
-    """Withhold unless the answer says that it comes from exactly this version's weights."""
+def check_identity(response: v2.InferResponse, version: Version, prediction: str) -> Checked:
+    """Withhold unless the answer says that it is about this case, and that it comes from exactly this version's weights.
+
+    The protocol makes a server repeat the request's id. That is what tells a late answer to somebody else's case, left
+    over on a kept connection, from ours.
+    """
     expected, found = version.artefacts.weights.digest, response.parameters.get("model_digest")
     reason = ""
     if found != expected:
         reason = f"answered by `{str(found)[:80]}`, expected `{expected}`"
+    elif response.id != prediction:
+        reason = f"answered case `{response.id[:40]}`, expected `{prediction}`"
     elif response.model_version and response.model_version != version.version.partition("@")[2]:
         reason = f"answered by version `{response.model_version[:40]}`, expected `{version.version}`"
     return _guarded("model_digest", lambda: ("withhold" if reason else "release", reason))

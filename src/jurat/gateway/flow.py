@@ -7,7 +7,7 @@
     (5) read           is the body one we can answer for?         Malformed
     (6) intent         `prediction.requested.v1`, on its way to the ledger while
     (7) ask            the model answers                          Unavailable, recorded
-    (8) identity       is it the version that was approved?       failed_closed: no answer
+    (8) identity       this case, by the version approved?        failed_closed: no answer
     (9) floor          is it confident enough?                    below: abstain, a person decides
     (10) filter        does the output hold what must not leave?  block
     (11) outcome       intent and `prediction.made.v1` durable, and only then
@@ -119,11 +119,11 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> An
     case = records.open_case(caller, decision, endpoint, request, door.clock)
     intent = asyncio.create_task(door.recorder.write(records.requested(case, guardrails, door.clock)))  # (6)
     try:
-        response = await _ask_model(door, endpoint, version, request, intent)  # (7)
+        response = await _ask_model(door, case, version, request, intent)  # (7)
         confidence = v2.single_number(response, checks.CONFIDENCE)
         verdict = _pass(
             guardrails,
-            checks.check_identity(response, version),  # (8)
+            checks.check_identity(response, version, case.prediction),  # (8)
             checks.check_floor(confidence, endpoint.confidence_floor),  # (9)
             checks.check_output(response, output_filter),  # (10)
         )
@@ -165,13 +165,11 @@ def _within_limit(limit: RateLimit, caller: Actor, endpoint: Endpoint) -> Guardr
     return Guardrail(name="rate_limit", status="ran")
 
 
-async def _ask_model(
-    door: Door, endpoint: Endpoint, version: Version, request: v2.InferRequest, intent: asyncio.Task[str]
-) -> v2.InferResponse:
+async def _ask_model(door: Door, case: Case, version: Version, request: v2.InferRequest, intent: asyncio.Task[str]) -> v2.InferResponse:
     """Return the model's answer; stop asking as soon as the intent turns out not to be recordable."""
-    body = v2.format_request(v2.for_model(request))
+    body = v2.format_request(v2.for_model(request, case.prediction))
     asking = asyncio.create_task(
-        door.models.request(parse_upstream(endpoint.upstream), "POST", _path(version) + "/infer", body, MODEL_TIMEOUT_S)
+        door.models.request(parse_upstream(case.endpoint.upstream), "POST", _path(version) + "/infer", body, MODEL_TIMEOUT_S)
     )
     try:
         await asyncio.wait((asking, intent), return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +182,7 @@ async def _ask_model(
     if 400 <= reply.status < 500:
         raise Malformed(
             f"the model refused the input with status {reply.status}",
-            hint=f"compare the request with `GET /v2/models/{endpoint.endpoint}`",
+            hint=f"compare the request with `GET /v2/models/{case.endpoint.endpoint}`",
             code="model_refused",
         )
     if reply.status != 200:

@@ -172,7 +172,7 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self._open = cast(asyncio.Transport, transport), True  # uvloop's is one in all but name
+        self._transport, self._open = cast("asyncio.Transport", transport), True  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():

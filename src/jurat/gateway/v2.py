@@ -125,9 +125,9 @@ def format_request(request: InferRequest) -> bytes:
     return dump_json(request)
 
 
-def for_model(request: InferRequest) -> InferRequest:
-    """Return the request as a model gets it: every output is wanted, since the guardrails look at all of them."""
-    return msgspec.structs.replace(request, outputs=[], id="")
+def for_model(request: InferRequest, prediction: str) -> InferRequest:
+    """Return the request as a model gets it: under our id, and every output is wanted, since the guardrails see them all."""
+    return msgspec.structs.replace(request, outputs=[], id=prediction)
 
 
 def requested_outputs(request: InferRequest, response: InferResponse) -> list[Tensor]:

@@ -100,7 +100,10 @@ class FakeModel:
         await asyncio.sleep(0)
         if isinstance(self.reply, Exception):
             raise self.reply
-        return Reply(self.status, self.reply if isinstance(self.reply, bytes) else msgspec.json.encode(self.reply))
+        if isinstance(self.reply, bytes):
+            return Reply(self.status, self.reply)
+        asked = msgspec.json.decode(body) if body else {}
+        return Reply(self.status, msgspec.json.encode({"id": asked.get("id", ""), **self.reply}))
 
 
 class Verdict(NamedTuple):

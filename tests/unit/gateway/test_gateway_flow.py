@@ -80,7 +80,7 @@ def test_the_model_gets_what_was_read_and_nothing_else(world: World) -> None:
     ask(world, body(id="42", outputs=[{"name": "approved"}]))
     ((method, path, sent),) = world.model.asked
     assert (method, path) == ("POST", "/v2/models/credit/versions/1.1.0/infer")
-    assert msgspec.json.decode(sent) == msgspec.json.decode(body())
+    assert msgspec.json.decode(sent) == {"id": world.ledger.only("prediction.made.v1").data.prediction, **msgspec.json.decode(body())}
 
 
 def test_only_the_outputs_that_were_asked_for_leave_and_all_are_recorded(world: World) -> None:
@@ -287,11 +287,13 @@ def test_a_fault_of_ours_is_recorded_without_anybodys_data(world: World) -> None
         (answer(digest=None), "model_digest"),
         (answer(digest="sha256:" + "7" * 64), "model_digest"),
         (answer(model_version="1.0.0"), "model_digest"),
+        (answer(id="prd_of_another_case"), "model_digest"),
+        (answer(id=""), "model_digest"),
         (answer(confidence=None), "confidence_floor"),
         (answer(confidence=1.5), "confidence_floor"),
         (answer(confidence=-0.1), "confidence_floor"),
     ],
-    ids=["no_digest", "other_digest", "other_version", "no_confidence", "too_confident", "negative"],
+    ids=["no_digest", "other_digest", "other_version", "other_case", "no_case", "no_confidence", "too_confident", "negative"],
 )
 def test_a_guardrail_that_cannot_vouch_fails_closed(world: World, reply: dict[str, Any], guardrail: str) -> None:
     world.model.reply = reply
