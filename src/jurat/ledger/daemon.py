@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Final, NoReturn
@@ -23,7 +23,9 @@ from jurat.core.errors import Conflict, JuratError, NotFound, Unavailable
 from jurat.core.settings import Settings, load_settings, lock_file
 from jurat.core.workspace import Workspace
 from jurat.ledger.create import load_signers
+from jurat.ledger.desk import Desk
 from jurat.ledger.endpoint import close_listener, open_listener, socket_address
+from jurat.ledger.engine import Snapshot
 from jurat.ledger.journal import SEGMENT_SIZE
 from jurat.ledger.layout import events_directory, journal_directory
 from jurat.ledger.lockstore import LockStore
@@ -83,15 +85,29 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
     signers = load_signers(workspace, settings, clock)
     lock = LockStore(lock_file(workspace, settings))
     engine, state = recover(workspace.ledger, signers, lock, segment_size=segment_size)
-    listener = open_listener(workspace.run)
-    server = Server(listener, engine, signers, clock, settings.max_event_bytes, round(settings.merge_delay_s * 1000))
-    server.publisher = Publisher(workspace.ledger, signers, lock, engine.arrays, state, clock, server.append_anchors)
+    wish_to_seal = threading.Event()
+    desk = Desk(
+        engine,
+        signers,
+        clock,
+        max_event_bytes=settings.max_event_bytes,
+        merge_delay_ms=round(settings.merge_delay_s * 1000),
+        sealed=lambda log: lock.logs[signers[log].public.origin],
+        wish_to_seal=wish_to_seal,
+    )
+    server = Server(open_listener(workspace.run), desk)
+
+    def append_anchors(entries: Sequence[bytes]) -> Snapshot:
+        server.append_anchors(entries)
+        return engine.snapshot()
+
+    publisher = Publisher(workspace.ledger, signers, lock, engine.arrays, state, clock, append_anchors)
 
     stopping, done = threading.Event(), threading.Event()
 
     def stop() -> None:
         stopping.set()
-        server.wish_to_seal.set()
+        wish_to_seal.set()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop()
@@ -106,16 +122,16 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
         rounds = 0
         while True:
             is_last = stopping.is_set()
-            server.report_sealed(server.publisher.publish(engine.snapshot()))
+            server.report_sealed(publisher.publish(engine.snapshot()))
             if is_last:
                 break
-            server.refuse_appends = _check_room(workspace)
-            server.publisher.remove_segments(high_water(events_directory(workspace.ledger, settings.tenant)))
+            desk.refuse_appends = _check_room(workspace)
+            publisher.remove_segments(high_water(events_directory(workspace.ledger, settings.tenant)))
             rounds += 1
             if rounds % _COLLECT_EVERY == 0:
                 gc.collect()
-            server.wish_to_seal.wait(settings.publish_interval_s)
-            server.wish_to_seal.clear()
+            wish_to_seal.wait(settings.publish_interval_s)
+            wish_to_seal.clear()
         done.set()
         server.wake()
 

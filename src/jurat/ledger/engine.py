@@ -17,6 +17,7 @@ from jurat.ledger.arrays import LogArrays
 from jurat.ledger.crash_points import reach
 from jurat.ledger.journal import JournalWriter, Position
 from jurat.ledger.layout import ANCHOR, LogName
+from jurat.ledger.salts import RecentSalts
 from jurat.ledger.sequencer import Fresh, Sequencer, Submission, Verdict
 
 
@@ -30,10 +31,13 @@ class Snapshot(NamedTuple):
 class Engine:
     """Holds the journal, the arrays and the sequencer. Everything but `snapshot` belongs to the writing thread."""
 
-    def __init__(self, journal: JournalWriter, arrays: dict[LogName, LogArrays], sequencer: Sequencer) -> None:
+    def __init__(
+        self, journal: JournalWriter, arrays: dict[LogName, LogArrays], sequencer: Sequencer, salts: dict[LogName, RecentSalts]
+    ) -> None:
         self.journal = journal
         self.arrays = arrays
         self.sequencer = sequencer
+        self.salts = salts
         self._settled = threading.Lock()  # owns: the arrays' sizes and `_position`, so that a snapshot sees whole groups
         self._position = journal.end
 
@@ -60,7 +64,9 @@ class Engine:
         with self._settled:
             for verdict in verdicts:
                 if isinstance(verdict, Fresh):
-                    self.arrays[verdict.key.log].append(verdict.entries, verdict.leaf_hashes)
+                    log = verdict.key.log
+                    self.salts[log].add(self.arrays[log].size, verdict.salts)
+                    self.arrays[log].append(verdict.entries, verdict.leaf_hashes)
             self._position = self.journal.end
 
     def snapshot(self) -> Snapshot:

@@ -41,20 +41,25 @@ def last_sequences(log: LogName, arrays: ArrayReader, first: int, end: int) -> d
     return found
 
 
-def find_sequence(arrays: ArrayReader, size: int, producer: int, epoch: int, seq: int) -> int:
-    """Return the index of a producer's event that is known to be there, looking from the end backwards.
+def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, first_seq: int, count: int) -> list[int]:
+    """Return the indices of `count` events of a producer that are known to be there, looking from the end backwards.
 
     Raises:
-        Tampered: it is not there.
+        Tampered: one of them is not there.
     """
+    found: list[int] = []
     for end in range(size, 0, -_CHUNK):
         begin = max(0, end - _CHUNK)
         rows = _rows(arrays, begin, end)
-        hits = np.flatnonzero((rows["seq"] == seq) & (rows["producer"] == producer) & (rows["epoch"] == epoch))
-        if len(hits):
-            return begin + int(hits[0])
+        is_mine = (rows["producer"] == producer) & (rows["epoch"] == epoch)
+        places = np.flatnonzero(is_mine & (rows["seq"] >= first_seq) & (rows["seq"] < first_seq + count))
+        found = [*(begin + places).tolist(), *found]
+        if len(found) >= count:
+            return found
     raise Tampered(
-        f"event `{seq}` of producer `{producer}` epoch `{epoch}` was acknowledged but is not in the entries", code="entries_missing"
+        f"of producer `{producer}` epoch `{epoch}`, `{count}` events from seq `{first_seq}` were acknowledged, but are not all there",
+        hint="stop, and run `jurat verify`",
+        code="entries_missing",
     )
 
 

@@ -25,6 +25,7 @@ from jurat.ledger.lockstore import Locked, LockStore
 from jurat.ledger.producers import anchored_sizes, last_sequences
 from jurat.ledger.publish import SealedState, SegmentEnds
 from jurat.ledger.record import Record
+from jurat.ledger.salts import RecentSalts
 from jurat.ledger.sequencer import Last, LogHead, ProducerKey, Sequencer
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import unpack_entry
@@ -44,13 +45,14 @@ def recover(ledger_root: Path, signers: dict[LogName, LogSigners], lock: LockSto
     for log in signers:
         _drop_temporary_files(log.directory(ledger_root))
         arrays[log] = _open_arrays(ledger_root, log, locked[log])
-    journal, read_to, ends = _replay(ledger_root, lock, locked, arrays, segment_size)
+    salts = {log: RecentSalts() for log in signers}
+    journal, read_to, ends = _replay(ledger_root, lock, locked, arrays, salts, segment_size)
     for log in signers:
         _check_root(log, arrays[log], locked[log])
     sequencer = _make_sequencer(signers, arrays)
     anchored = anchored_sizes(arrays[ANCHOR], arrays[ANCHOR].size)
     sizes = {log: anchored.get(hash_origin(signers[log].public.origin), 0) for log in signers if log != ANCHOR}
-    return Engine(journal, arrays, sequencer), SealedState(read_to, ends, sizes, public)
+    return Engine(journal, arrays, sequencer, salts), SealedState(read_to, ends, sizes, public)
 
 
 def _locked_logs(signers: dict[LogName, LogSigners], lock: LockStore) -> dict[LogName, Locked]:
@@ -122,7 +124,12 @@ def _open_arrays(ledger_root: Path, log: LogName, locked: Locked) -> LogArrays:
 
 
 def _replay(
-    ledger_root: Path, lock: LockStore, locked: dict[LogName, Locked], arrays: dict[LogName, LogArrays], segment_size: int
+    ledger_root: Path,
+    lock: LockStore,
+    locked: dict[LogName, Locked],
+    arrays: dict[LogName, LogArrays],
+    salts: dict[LogName, RecentSalts],
+    segment_size: int,
 ) -> tuple[JournalWriter, Position, SegmentEnds]:
     """Return the journal's writer, the place before the first record that is not sealed, and what the segments hold."""
     directory = journal_directory(ledger_root)
@@ -137,6 +144,7 @@ def _replay(
         if log is None:
             raise Tampered(f"journal segment `{placed.start.segment}` has a record of a log that is not ours", code="journal_damaged")
         _replay_record(log, arrays[log], placed.record)
+        salts[log].add(placed.record.header.first_index, b"".join(salt for salt, _ in placed.record.payloads()))
         if placed.start.following == 0:
             last_group = placed.start
         if unsealed is None and placed.record.end_index > locked[log].size:

@@ -54,6 +54,7 @@ class Fresh(NamedTuple):
     batch: Batch
     entries: list[bytes]
     leaf_hashes: list[bytes]
+    salts: bytes
     received_ns: int
     last: Last
 
@@ -123,7 +124,7 @@ class Sequencer:
         """Return anchor entries as something to write; they are clear text and have no producer."""
         head = self.heads[log]
         batch = Batch(head.origin_hash, head.size, len(entries), b"".join(entries), bytes(4 * len(entries)), b"")
-        return Fresh(ProducerKey(log, 0, 0), 0, batch, entries, hash_leaves(entries), 0, Last(0, head.size + len(entries) - 1))
+        return Fresh(ProducerKey(log, 0, 0), 0, batch, entries, hash_leaves(entries), b"", 0, Last(0, head.size + len(entries) - 1))
 
     def _make(self, submission: Submission, skip: int, head: LogHead, now_ns: int) -> Fresh:
         key = submission.key
@@ -138,4 +139,4 @@ class Sequencer:
             for at, kind, each in zip(range(seq, seq + count), submission.kinds[skip:], opened, strict=True)
         ]
         batch = Batch(head.origin_hash, head.size, count, b"".join(entries), pack_sizes(raws), b"".join(opened))
-        return Fresh(key, skip, batch, entries, hash_leaves(entries), received_ns, Last(seq + count - 1, head.size + count - 1))
+        return Fresh(key, skip, batch, entries, hash_leaves(entries), salts, received_ns, Last(seq + count - 1, head.size + count - 1))

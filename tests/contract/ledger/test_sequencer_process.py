@@ -423,3 +423,50 @@ def test_directory_without_workspace_is_refused(tmp_path: Path) -> None:
     code, errors = Daemon(Workspace(tmp_path)).wait()
     assert code == NotFound.exit_code
     assert "jurat init" in errors
+
+
+# ── a sequence number that comes again with something else ──────────────────────────────────────────────────────────
+
+
+def test_other_bytes_under_a_used_number_are_refused_and_not_taken_for_recorded(client: LedgerClient) -> None:
+    client.append(INFERENCE, 1, [(PREDICTION_MADE, b"one"), (PREDICTION_MADE, b"two"), (PREDICTION_MADE, b"three")])
+    for sent in ([(PREDICTION_MADE, b"TWO")], [(PREDICTION_MADE, b"two"), (PREDICTION_MADE, b"THREE"), (PREDICTION_MADE, b"four")]):
+        with pytest.raises(Conflict) as caught:
+            client.append(INFERENCE, 2, sent)
+        assert caught.value.code == "sequence_reused"
+    with pytest.raises(Conflict):
+        client.append(INFERENCE, 2, [(50, b"two")])  # same bytes, another kind
+    assert client.last_seq(INFERENCE) == 3
+    assert client.append(INFERENCE, 2, [(PREDICTION_MADE, b"two"), (PREDICTION_MADE, b"three"), (PREDICTION_MADE, b"four")]).duplicate
+
+
+def test_repetition_is_still_compared_after_a_restart(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws")
+    with running(workspace) as daemon, daemon.connect() as client:
+        client.append(INFERENCE, 1, items(300))
+    with running(workspace) as daemon, daemon.connect(epoch=client.epoch) as again:
+        assert again.append(INFERENCE, 299, items(2)).duplicate
+        with pytest.raises(Conflict):
+            again.append(INFERENCE, 299, items(2, b"{}"))
+
+
+def test_repetition_inside_one_group_is_compared_too(daemon: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as pipelined:
+        pipelined.settimeout(10)
+        pipelined.connect(str(socket_address(daemon.workspace.run)))
+        sent = [(1, b"a"), (2, b"b"), (2, b"b"), (2, b"B"), (3, b"c")]
+        pipelined.sendall(
+            wire.format_message(0, wire.Hello(wire.VERSION, BENCH_PRODUCER, None))
+            + b"".join(
+                wire.format_message(n, wire.Append("main/inference", seq, [PREDICTION_MADE], [raw], False))
+                for n, (seq, raw) in enumerate(sent, 1)
+            )
+        )
+        frames, replies = wire.FrameReader(), []
+        while len(replies) < 6:
+            replies += [wire.parse_reply(frame) for frame in frames.feed(pipelined.recv(65536))]
+    first, second, same, other, third = (reply for _, reply in replies[1:])
+    assert (same.first_index, same.duplicate) == (second.first_index, True)
+    assert isinstance(other, wire.Refused)
+    assert other.code == "sequence_reused"
+    assert (second.first_index, third.first_index) == (first.first_index + 1, first.first_index + 2)
