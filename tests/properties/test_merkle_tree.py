@@ -126,6 +126,15 @@ def test_a_wrong_consistency_is_refused(data: st.DataObject) -> None:
             verify_consistency(size1, size2, first, second, path)
 
 
+def test_equal_trees_need_no_proof_and_take_none() -> None:
+    root = naive_root(0, 5)
+    verify_consistency(5, 5, root, root, [])
+    with pytest.raises(Tampered):
+        verify_consistency(5, 5, root, root, [root])
+    with pytest.raises(Tampered):
+        verify_consistency(5, 5, root, naive_root(0, 6), [])
+
+
 def test_nothing_is_proved_from_an_empty_tree() -> None:
     with pytest.raises(Malformed):
         verify_consistency(0, 5, EMPTY_ROOT, naive_root(0, 5), [])

@@ -1,28 +1,37 @@
-"""What somebody with every right on the disk, and no key, can do to a ledger. Each leaves as little trace as it can."""
+"""What somebody with every right on the disk can do to a ledger. Each leaves as little trace as it can.
+
+Only `sign_again` needs the signing key: it is the operator who cheats.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.scenes.sealed_ledger import Scene
+from tests.scenes.sealed_ledger import START_NS, Scene
 
+from jurat.core.clock import FixedClock
 from jurat.core.digests import digest_file
+from jurat.ledger.create import load_signers
 from jurat.ledger.journal import scan, segment_file
-from jurat.ledger.layout import LogName, events_directory, hash_origin, journal_directory
+from jurat.ledger.layout import LogName, checkpoint_file, events_directory, hash_origin, journal_directory
 from jurat.ledger.manifest import Manifest, Part, manifest_path, read_manifest, write_manifest
 from jurat.ledger.parts import write_part
 from jurat.ledger.record import HEADER_SIZE, Batch, first_link, pack_record, pack_sizes
 from jurat.ledger.rows import SCHEMA
 from jurat.ledger.shred import shred
-from jurat.merkle.entry import ENTRY_SIZE, commit_event, unpack_entry
-from jurat.merkle.tree import Frontier, hash_leaves
+from jurat.merkle.checkpoint import Checkpoint, format_checkpoint
+from jurat.merkle.entry import ENTRY_SIZE, commit_event
+from jurat.merkle.note import sign_note
+from jurat.merkle.tree import Frontier, hash_leaves, root_of
 
 Row = dict[str, Any]
 
@@ -47,7 +56,7 @@ def put_entries(scene: Scene, log: LogName, entries: list[bytes], *, levels: boo
             (directory / f"L{level}").write_bytes(b"".join(hashes))
 
 
-def change_rows(scene: Scene, log: LogName, change: Callable[[list[Row]], list[Row]]) -> None:
+def change_rows(scene: Scene, log: LogName, change: Callable[[list[Row]], list[Row]], *, high_water: int | None = None) -> None:
     """Rewrite the archive of a log with other rows, and a manifest that fits them."""
     directory = events_directory(scene.root, log.tenant)
     manifest = read_manifest(directory)
@@ -60,6 +69,8 @@ def change_rows(scene: Scene, log: LogName, change: Callable[[list[Row]], list[R
         (directory / part.path).unlink()
         if rows:
             parts.append(_put_part(directory, part, rows))
+    if high_water is not None:
+        manifest = msgspec.structs.replace(manifest, high_water=manifest.high_water | {str(log): high_water})
     _replace_manifest(directory, manifest, parts)
 
 
@@ -169,8 +180,20 @@ def put_back(scene: Scene, older: Scene) -> None:
     shutil.copytree(older.root, scene.root)
 
 
-def seq_of(scene: Scene, log: LogName, index: int) -> int:
-    return unpack_entry(entries_of(scene, log)[index]).seq
+def sign_again(scene: Scene, log: LogName) -> None:
+    """Sign whatever the entries now are, and let the lock store know only that."""
+    entries = entries_of(scene, log)
+    put_entries(scene, log, entries, levels=True)
+    signer = load_signers(scene.workspace, scene.settings, FixedClock(START_NS))[log]
+    checkpoint = Checkpoint(signer.public.origin, len(entries), root_of(hash_leaves(entries)))
+    note = sign_note(format_checkpoint(checkpoint), signer.checkpoint)
+    checkpoint_file(scene.root, log).write_text(note)
+    database = sqlite3.connect(scene.lock)
+    with database:
+        database.execute(
+            "UPDATE logs SET size = ?, root = ?, note = ? WHERE origin = ?", (checkpoint.size, checkpoint.root, note, checkpoint.origin)
+        )
+    database.close()
 
 
 def renamed(raw: bytes, **data: Any) -> bytes:

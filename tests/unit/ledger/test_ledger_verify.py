@@ -6,6 +6,7 @@ import base64
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.scenes import attacks
 from tests.scenes.sealed_ledger import DEPLOYMENT, INFERENCE, ROUNDS, START_NS, Scene, build, event_id, prediction, write
@@ -14,10 +15,11 @@ from jurat.core.clock import FixedClock
 from jurat.core.errors import Malformed
 from jurat.ledger.create import load_signers
 from jurat.ledger.faults import WHAT, Fault, Faults
-from jurat.ledger.layout import ANCHOR, checkpoint_file, events_directory
-from jurat.ledger.manifest import manifest_path, read_manifest
+from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, events_directory, hash_origin
+from jurat.ledger.manifest import manifest_path, read_manifest, write_manifest
 from jurat.ledger.verify import verify_workspace
 from jurat.merkle.checkpoint import Checkpoint, format_checkpoint
+from jurat.merkle.entry import pack_anchor_entry, pack_entry, unpack_anchor_entry, unpack_entry
 from jurat.merkle.note import sign_note
 
 TOTAL = sum(ROUNDS)
@@ -373,6 +375,90 @@ def test_a_kept_checkpoint_of_another_history_is_a_fork(untouched: Scene) -> Non
     signer = load_signers(untouched.workspace, untouched.settings, FixedClock(START_NS))[INFERENCE]
     other = sign_note(format_checkpoint(Checkpoint(signer.public.origin, 100, b"\x07" * 32)), signer.checkpoint)
     assert places(untouched.verify(since=(other,)).faults) == {("forked", "main/inference", 99, None)}
+
+
+# --- the operator who cheats, with the signing key -------------------------------------------------------------------
+
+
+def change_entry(scene: Scene, log: LogName, index: int, **fields: object) -> None:
+    """Change fields of an entry, in the archive and the journal too, and sign the result."""
+    entries = attacks.entries_of(scene, log)
+    entries[index] = pack_entry(unpack_entry(entries[index])._replace(**fields))
+    attacks.put_entries(scene, log, entries, levels=True)
+    attacks.change_journal(scene, log, lambda at, entry, salt, raw: (entries[at], salt, raw))
+    attacks.change_rows(scene, log, lambda rows: [row | fields if row["idx"] == index else row for row in rows])
+    attacks.sign_again(scene, log)
+
+
+def test_history_rewritten_and_signed_again_is_betrayed_by_anchor_and_kept_checkpoint(scene: Scene) -> None:
+    kept = scene.checkpoint(INFERENCE)
+    attacks.rewrite_event(scene, INFERENCE, 400, prediction(4242))
+    attacks.sign_again(scene, INFERENCE)
+    assert places(scene.verify().faults) == {
+        ("anchor_inconsistent", "main/inference", size - 1, None) for size in (456, 600, 660, 700)
+    }  # the first that the anchor log binds after the change
+    assert ("forked", "main/inference", 699, None) in places(scene.verify(since=(kept,)).faults)
+
+
+def test_a_gap_in_a_producers_numbers_is_named(scene: Scene) -> None:
+    change_entry(scene, DEPLOYMENT, 3, seq=9)
+    gaps = only(scene.verify().faults, "sequence_gap")
+    assert [(f.index, f.log) for f in gaps] == [(3, "main/deployment"), (4, "main/deployment")]
+    assert "number 9, expected 4" in gaps[0].detail
+    assert gaps[0].event_id is not None
+
+
+def test_time_that_goes_back_is_named(scene: Scene) -> None:
+    change_entry(scene, DEPLOYMENT, 3, received_ns=START_NS - 1)
+    assert [f.index for f in only(scene.verify().faults, "time_went_back")] == [3]
+
+
+def test_an_event_of_another_kind_than_its_entry_is_named(scene: Scene) -> None:
+    change_entry(scene, DEPLOYMENT, 5, kind_code=37)  # in the journal only
+    wrong = only(scene.verify().faults, "kind_wrong")
+    assert [(f.index, f.log) for f in wrong] == [(5, "main/deployment")]
+    assert "version.promoted.v1" in wrong[0].detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"size": 90}, "from size 100 to 90"),
+        ({"sealed_ns": 5}, "sealed before its earlier"),
+        ({"origin_hash": b"\x01" * 32}, "not in the given keys"),
+    ],
+)
+def test_an_anchor_log_that_contradicts_itself_is_named(scene: Scene, fields: dict[str, object], words: str) -> None:
+    entries = attacks.entries_of(scene, ANCHOR)
+    inference = hash_origin("jurat.local/main/inference")
+    index = [at for at, entry in enumerate(entries) if unpack_anchor_entry(entry).origin_hash == inference][1]
+    entries[index] = pack_anchor_entry(unpack_anchor_entry(entries[index])._replace(**fields))
+    attacks.put_entries(scene, ANCHOR, entries, levels=True)
+    attacks.sign_again(scene, ANCHOR)
+    named = [f for f in only(scene.verify().faults, "anchor_inconsistent") if f.log == "anchor"]
+    assert [f.index for f in named] == [index]
+    assert words in named[0].detail
+
+
+def test_an_archive_part_of_another_day_than_its_path_is_named(scene: Scene) -> None:
+    directory = events_directory(scene.root, "main")
+    manifest = read_manifest(directory)
+    parts = []
+    for part in manifest.parts:
+        moved = part.path.replace("date=2025-11-25", "date=2025-11-24")
+        (directory / moved).parent.mkdir(parents=True)
+        (directory / part.path).rename(directory / moved)
+        parts.append(msgspec.structs.replace(part, path=moved, date="2025-11-24"))
+    write_manifest(directory, msgspec.structs.replace(manifest, number=2, parts=tuple(parts)))
+    assert places(scene.verify().faults) == {
+        ("parquet_altered", "main/inference", 0, 599),
+        ("parquet_altered", "main/deployment", 0, 3),
+    }
+
+
+def test_rows_beyond_every_checkpoint_are_named(scene: Scene) -> None:
+    attacks.change_rows(scene, DEPLOYMENT, lambda rows: [*rows, rows[-1] | {"idx": 6}], high_water=7)
+    assert ("row_unknown", "main/deployment", 6, None) in places(scene.verify().faults)
 
 
 def test_noise_as_a_kept_checkpoint_is_said_so(scene: Scene) -> None:
