@@ -8,46 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from jurat.app.ask import Story
 from jurat.app.bootstrap import remove_workspace
-from jurat.core.errors import JuratError
+from jurat.cli.demo import Teller
 from jurat.demo.story import Played, play
-from jurat.domain.facts import Clause
 
 
-class Silent:
-    """A teller that keeps what is said."""
+class Kept(Teller):
+    """The command line's own teller; what it prints is kept."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        super().__init__()
+        self.lines: list[str] = []
 
-    def chapter(self, title: str) -> None:
-        self.said.append(title)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def fact(self, label: str, value: str) -> None:
-        self.said.append(f"{label} {value}")
-
-    def clauses(self, title: str, clauses: list[Clause]) -> None:
-        self.said.append(title)
-
-    def refused(self, who: str, what: str, error: JuratError) -> None:
-        self.said.append(f"{who} {what}: {error.detail}")
-
-    def story(self, story: Story, names: dict[str, str]) -> None:
-        self.said.append(story.prediction)
-
-    def attack(self, name: str, done: str, found: list[str]) -> None:
-        self.said.append(name)
+    def _print(self, text: str = "") -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="session")
-def played() -> Iterator[Played]:
+def told() -> Kept:
+    return Kept()
+
+
+@pytest.fixture(scope="session")
+def played(told: Kept) -> Iterator[Played]:
     # not under pytest's own directory: it is closed to other users, and PostgreSQL then has to live elsewhere
     with tempfile.TemporaryDirectory(prefix="jurat-journey-") as directory:
         root = Path(directory) / "demo"
-        story = play(root, Silent())
+        story = play(root, told)
         yield story
         remove_workspace(root)

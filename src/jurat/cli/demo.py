@@ -14,7 +14,7 @@ from jurat.cli.verbs import verb
 
 if TYPE_CHECKING:
     from jurat.app.ask import Story
-    from jurat.core.errors import JuratError
+    from jurat.demo.story import Refusal
     from jurat.domain.facts import Clause
 
 _WIDTH: Final = 128
@@ -57,6 +57,7 @@ class Teller:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self.names: dict[str, str] = {}
 
     def chapter(self, title: str) -> None:
         self._print()
@@ -77,24 +78,21 @@ class Teller:
             mark, colour = _MARKS[clause.verdict]
             self._print(f"    {_style(mark, fg=colour)} {clause.condition:<38} {clause.found}")
 
-    def refused(self, who: str, what: str, error: JuratError) -> None:
+    def refused(self, who: str, what: str, refusal: Refusal) -> None:
         self._print(f"  {_style('✗ refused', fg='red')}    {who} {what}")
-        self._wrapped("rule", error.code)
-        self._wrapped("because", error.detail)
-        self._wrapped("instead", error.hint)
-        self._wrapped("recorded", str(error.fields.get("event", "")))
+        self._wrapped("rule", refusal.code)
+        self._wrapped("because", refusal.detail)
+        self._wrapped("instead", refusal.hint)
+        self._wrapped("recorded", refusal.event)
 
-    def story(self, story: Story, names: dict[str, str]) -> None:
+    def story(self, story: Story) -> None:
         question = ""
         for line in story.lines:
             if line.question != question:
                 question = line.question
                 self._print(f"  {_style(question, bold=True)}")
-            text = line.text
-            for principal, name in names.items():
-                text = text.replace(principal, name)
-            self._print(f"    {line.about:<20} {textwrap.shorten(text, _WIDTH - 26, placeholder=' …')}")
-            self._print(_style(f"    {'':<20} {line.event} · {line.position}", dim=True))
+            self._wrapped(line.about, line.text, width=19)
+            self._print(_style(f"    {'':<19} {line.event} · {line.position}", dim=True))
 
     def attack(self, name: str, done: str, found: list[str]) -> None:
         self._print(f"  {_style('attack', fg='magenta')}       {name}: {done}")
@@ -103,9 +101,11 @@ class Teller:
         if len(found) > 3:
             self._wrapped("", f"and {len(found) - 3} more")
 
-    def _wrapped(self, label: str, text: str, *, fg: str | None = None) -> None:
-        for line in textwrap.wrap(text, _WIDTH - 16):
-            self._print(f"    {_style(label.ljust(10), fg=fg)} {line}")
+    def _wrapped(self, label: str, text: str, *, width: int = 10, fg: str | None = None) -> None:
+        for principal, name in self.names.items():
+            text = text.replace(f"`{principal}`", name).replace(principal, name)
+        for line in textwrap.wrap(text, _WIDTH - 6 - width):
+            self._print(f"    {_style(label.ljust(width), fg=fg)} {line}")
             label = ""
 
     def _print(self, text: str = "") -> None:

@@ -22,7 +22,7 @@ from jurat.app.refold import compare_state, rebuild_state
 from jurat.app.tree import Tree
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App, attach_app, open_app
-from jurat.core.errors import Conflict, Denied, JuratError
+from jurat.core.errors import Conflict, Denied
 from jurat.core.settings import Settings, load_settings
 from jurat.core.workspace import Workspace
 from jurat.demo import cheat, lineage
@@ -79,24 +79,6 @@ deployment_gates:
 """
 
 
-class Teller(Protocol):
-    """Who tells the story. The CLI prints it; a test keeps it."""
-
-    def chapter(self, title: str) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-    def fact(self, label: str, value: str) -> None: ...
-
-    def clauses(self, title: str, clauses: list[Clause]) -> None: ...
-
-    def refused(self, who: str, what: str, error: JuratError) -> None: ...
-
-    def story(self, story: ask.Story, names: dict[str, str]) -> None: ...
-
-    def attack(self, name: str, done: str, found: list[str]) -> None: ...
-
-
 @dataclass(frozen=True)
 class Refusal:
     """A no, with its rule, its reason and what would have made it pass."""
@@ -106,6 +88,26 @@ class Refusal:
     detail: str
     hint: str
     event: str
+
+
+class Teller(Protocol):
+    """Who tells the story. The CLI prints it; a test keeps it. `names` says who a `prn_…` is, in the story only."""
+
+    names: dict[str, str]
+
+    def chapter(self, title: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def fact(self, label: str, value: str) -> None: ...
+
+    def clauses(self, title: str, clauses: list[Clause]) -> None: ...
+
+    def refused(self, who: str, what: str, refusal: Refusal) -> None: ...
+
+    def story(self, story: ask.Story) -> None: ...
+
+    def attack(self, name: str, done: str, found: list[str]) -> None: ...
 
 
 @dataclass
@@ -148,6 +150,7 @@ def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
     tell.chapter("A workspace")
     tell.fact("workspace", str(root))
     tell.fact("operator", f"Olga Brandt ({created.operator})")
+    tell.names[created.operator] = "Olga Brandt"
     operator = (created.workspace.credentials / "operator.token").read_text().strip()
     scratch = Path(tempfile.mkdtemp(prefix="jurat-demo-"))
     try:
@@ -189,6 +192,7 @@ class _Acts:
     def people(self) -> None:
         self.tell.chapter("People: everyone has a role, for a reason, until a date")
         self.played.players = enter(self.app, self.operator)
+        self.tell.names |= {player.principal: player.name for player in self.played.players.values()}
         for player in self.played.players.values():
             with self.app.store.reading() as state:
                 held = [g.role for g in state.find(rows.Grant, principal=player.principal)]
@@ -337,7 +341,7 @@ class _Acts:
         fay = self.played.players["fay"]
         self.tell.say(f"$ jurat --as fay ask why {refused.prediction}")
         self.played.story = ask.why(self.app, fay.token, refused.prediction)
-        self.tell.story(self.played.story, {p.principal: p.name for p in self.played.players.values()})
+        self.tell.story(self.played.story)
 
         self.tell.chapter("Prove: one file, checked offline with nothing but the logs' public keys")
         answer_line = next(line for line in self.played.story.lines if line.about == "answer")
@@ -363,7 +367,7 @@ class _Acts:
             self.act(who, command)
         except (Denied, Conflict) as error:
             self.played.refusals.append(Refusal(name, error.code, error.detail, error.hint, str(error.fields["event"])))
-            self.tell.refused(player.name, what, error)
+            self.tell.refused(player.name, what, self.played.refusals[-1])
             return
         raise Conflict(f"the story expected a refusal: {name}", code="story_broken")
 

@@ -224,7 +224,7 @@ class CheckGate(_OnVersion, frozen=True, kw_only=True):
 class Promote(_OnVersion, frozen=True, kw_only=True):
     """Move a version to its next stage, if every gate on the way passes now."""
 
-    permission: ClassVar[str] = "model:deploy"
+    permission: ClassVar[str] = "model:promote"
     to_stage: str
     request: str | None = None
 

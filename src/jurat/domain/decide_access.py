@@ -10,8 +10,8 @@ from jurat.domain.events import Event
 from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import person_behind
 from jurat.domain.state import State
-from jurat.policy.policyset import PolicySet
 from jurat.policy.gatefile import parse_gates
+from jurat.policy.policyset import PolicySet
 
 LONGEST_GRANT_S = 366 * 86_400
 LONGEST_TOKEN_S = 31 * 86_400

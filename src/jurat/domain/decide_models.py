@@ -149,10 +149,10 @@ def promote(state: State, command: commands.Promote, context: Context) -> list[E
         )
     result = check_gates(state, version, to_stage, context.now_ns, promoter=context.person, request=command.request)
     if result.verdict != "pass":
-        open_clauses = [c for c in result.clauses if c.verdict != "pass"]
+        unmet = [c for c in result.clauses if c.verdict != "pass"]
         raise Conflict(
-            f"version `{version.version}` may not go to `{to_stage}`: "
-            + "; ".join(f"{c.gate}: `{c.condition}` {c.verdict.replace('_', ' ')} ({c.reason or c.found})" for c in open_clauses),
+            f"version `{version.version}` may not go to `{to_stage}`, {len(unmet)} of {len(result.clauses)} conditions are not met: "
+            + "; ".join(f"`{c.condition}` ({c.reason or c.found})" for c in unmet),
             hint=f"see what is missing with `jurat gate check {version.version} {to_stage}`",
             code="gate_not_passed",
             clauses=result.clauses,
