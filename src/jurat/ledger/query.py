@@ -16,7 +16,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,7 +25,7 @@ from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log
 from jurat.ledger.manifest import Manifest, read_manifest
 from jurat.ledger.rows import Span, table_of
 from jurat.ledger.shred import shred
-from jurat.ledger.sql import Source, connect, join_tails, run_select, with_partition
+from jurat.ledger.sql import Reader, Source, join_tails, with_partition
 from jurat.ledger.sql_child import Parameter, Request, run_in_child
 from jurat.ledger.stored import STORED_COLUMNS, StoredEvent, check_against_entries, events_of_parts, events_of_span, events_of_table
 from jurat.ledger.tail import Tail
@@ -61,7 +60,7 @@ class Events:
         self._tenant = tenant
         self._events = events_directory(ledger_root, tenant)
         self._tail = Tail(ledger_root, tenant)
-        self._opened: tuple[int, duckdb.DuckDBPyConnection] | None = None  # the archive of one manifest
+        self._opened: tuple[int, Reader] | None = None  # the archive of one manifest
         self._lock = threading.Lock()  # owns the tail and the opened archive
 
     def as_of(self) -> dict[str, int]:
@@ -175,14 +174,14 @@ class Events:
                 return Snapshot(manifest, tail, dict(self._tail.ends))
 
     def source(self, snapshot: Snapshot) -> Source:
-        """Return a snapshot in the form that `sql.connect` takes."""
+        """Return a snapshot in the form that `sql.Reader` takes."""
         tables = [with_partition(table_of(spans), log.rpartition("/")[2]) for log, spans in snapshot.tail.items() if spans]
-        files = [self._events / part.path for part in snapshot.manifest.parts]
-        return Source(self._tenant, files, join_tails(tables), snapshot.as_of)
+        parts = {self._events / part.path: part.sha256 for part in snapshot.manifest.parts}
+        return Source(self._tenant, parts, join_tails(tables), snapshot.as_of)
 
     def _select(self, snapshot: Snapshot, query: str, parameters: Sequence[Any], timeout_s: float, max_rows: int) -> Answer:
-        with connect(self.source(snapshot)) as connection:
-            table = run_select(connection, query, parameters, timeout_s=timeout_s, max_rows=max_rows)
+        with Reader(self.source(snapshot)) as reader:
+            table = reader.select(query, parameters, timeout_s=timeout_s, max_rows=max_rows)
         return answer_of(table, snapshot.as_of, max_rows)
 
     def _lookup(self, column: str, value: str) -> list[StoredEvent]:
@@ -192,7 +191,7 @@ class Events:
         found: list[StoredEvent] = []
         if snapshot.manifest.parts:
             query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
-            table = run_select(self._archive(snapshot), query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
+            table = self._archive(snapshot).select(query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
             for log in table["log"].unique().to_pylist():
                 found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
         needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
@@ -204,13 +203,13 @@ class Events:
             check_against_entries(self._root, event)
         return sorted(found, key=lambda event: (event.received_ns, event.log, event.index))
 
-    def _archive(self, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
-        """Return a cursor that sees the snapshot's archive and no tail; opening DuckDB is dear, so the last one is kept."""
+    def _archive(self, snapshot: Snapshot) -> Reader:
+        """Return what reads the snapshot's archive and no tail; opening it is dear, so the last one is kept."""
         with self._lock:
             if self._opened is None or self._opened[0] != snapshot.manifest.number:
                 no_tail: Mapping[str, Sequence[Span]] = {}
-                self._opened = snapshot.manifest.number, connect(self.source(snapshot._replace(tail=no_tail)))
-            return self._opened[1].cursor()
+                self._opened = snapshot.manifest.number, Reader(self.source(snapshot._replace(tail=no_tail)))
+            return self._opened[1]
 
     def _with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
         """Read from a snapshot; once more from a newer one if the archive replaced its files and deleted them meanwhile."""

@@ -9,27 +9,30 @@ Knows DuckDB, and Arrow tables as input; where rows come from is `query`'s, who 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from jurat.core.digests import digest_file
 from jurat.core.errors import Denied, Exhausted, JuratError, Malformed
 from jurat.ledger.parts import damaged_part, missing_part
 from jurat.ledger.rows import SCHEMA, kind_name
 
 _TAIL_SCHEMA: Final = pa.schema([*SCHEMA, pa.field("class", pa.string()), pa.field("kind", pa.string()), pa.field("date", pa.date32())])
+_SETUP_S: Final = 10.0  # after a failed set-up, when to try again
 _DAY_NS: Final = 86_400 * 1_000_000_000
 
 
 class Source(NamedTuple):
-    """Where the rows of one answer are: the files of a manifest, and the tail beyond them."""
+    """Where the rows of one answer are: the parts of a manifest, and the tail beyond them."""
 
     tenant: str
-    files: Sequence[Path]
+    parts: Mapping[Path, str]  # file → its SHA-256 in the manifest
     tail: pa.Table  # of `with_partition`
     as_of: Mapping[str, int]
 
@@ -55,14 +58,99 @@ def join_tails(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables) if tables else _TAIL_SCHEMA.empty_table()
 
 
-def connect(source: Source, *, memory_mb: int = 512, threads: int = 2) -> duckdb.DuckDBPyConnection:
-    """Return a connection that sees the relation `events` and can do nothing but read it.
+class Reader:
+    """A locked database that sees one `Source` as the relation `events`. May be used from several threads.
 
-    Its columns: those of the archive; `log`, `kind`, `date` (UTC day of receipt), `received_at`; `event`,
-    the bytes as JSON (NULL if they are none); `as_of`, the next index of the row's log at this answer.
+    Its columns: those of the archive; `log`, `kind`, `date` (UTC day of receipt), `received_at`; `event`, the bytes as
+    JSON (NULL if they are none); `as_of`, the next index of the row's log at this answer.
     """
-    connection = duckdb.connect(":memory:")
-    files = ", ".join(_quoted(str(path)) for path in source.files)
+
+    def __init__(self, source: Source, *, memory_mb: int = 512, threads: int = 2) -> None:
+        """Raises: Tampered, a part is missing or damaged; Exhausted, the tail does not fit into the memory."""
+        self._source = source
+        self._database = duckdb.connect(":memory:")
+        try:
+            _lock(self._database, source, memory_mb, threads)
+        except duckdb.Error as error:
+            self.close()
+            raise self._explain(error, _SETUP_S) from error
+
+    def check_select(self, query: str) -> None:
+        """Pass if `query` is one SELECT.
+
+        Raises:
+            Malformed: it cannot be parsed, or is none or several statements.
+            Denied: it is a statement of another kind.
+        """
+        try:
+            statements = self._database.extract_statements(query)
+        except duckdb.Error as error:
+            raise Malformed(f"the query cannot be parsed: {_first_lines(error)}", code="sql_malformed") from error
+        if len(statements) != 1:
+            raise Malformed(f"the query has `{len(statements)}` statements, expected one SELECT", code="sql_malformed")
+        if statements[0].type != duckdb.StatementType.SELECT:
+            raise Denied(
+                f"`{statements[0].type.name}` is not allowed here, only SELECT is",
+                hint="the ledger is read with SELECT over the relation `events`, and changed by nobody",
+                code="sql_not_allowed",
+            )
+
+    def select(self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float, max_rows: int) -> pa.Table:
+        """Return up to `max_rows` + 1 rows (the last one tells that there are more).
+
+        Raises:
+            Malformed: the query is wrong.
+            Denied: it reaches for a file, an extension, a setting.
+            Exhausted: it took too long or too much memory.
+            Tampered: a part of the archive is missing or damaged.
+        """
+        with self._database.cursor() as cursor:
+            timer = threading.Timer(timeout_s, cursor.interrupt)
+            timer.start()
+            try:
+                rows: pa.RecordBatchReader = cursor.sql(query, params=parameters or None).to_arrow_reader(2_048)
+                batches, count = [], 0
+                for batch in rows:
+                    batches.append(batch.slice(0, max_rows + 1 - count))
+                    count += batches[-1].num_rows
+                    if count > max_rows:
+                        break
+                return pa.Table.from_batches(batches, schema=rows.schema)
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                raise self._explain(error, timeout_s) from error
+            finally:
+                timer.cancel()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _explain(self, error: Exception, timeout_s: float) -> JuratError:
+        """Return the error of ours that says what DuckDB's means."""
+        text = str(error)
+        if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text:
+            return too_long(timeout_s)
+        if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or "Out of Memory" in text:
+            return too_large(timeout_s)
+        if isinstance(error, duckdb.PermissionException):
+            return Denied(
+                "the query reaches for something outside the relation `events`",
+                hint="files, extensions, settings and other databases cannot be reached from here",
+                code="sql_not_allowed",
+            )
+        if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
+            return _wrong(error)
+        # What is left may be the query's fault or the files', and a query can fake any message: so look at the files.
+        return next(_damaged(self._source.parts), None) or _wrong(error)
+
+
+def _lock(database: duckdb.DuckDBPyConnection, source: Source, memory_mb: int, threads: int) -> None:
+    files = ", ".join(_quoted(str(path)) for path in source.parts)
     for statement in (
         f"SET allowed_paths = [{files}]",
         f"SET threads = {threads}",
@@ -73,87 +161,28 @@ def connect(source: Source, *, memory_mb: int = 512, threads: int = 2) -> duckdb
         "SET autoinstall_known_extensions = false",
         "SET autoload_known_extensions = false",
     ):
-        connection.execute(statement)
-    connection.register("_arriving", source.tail)
-    connection.execute("CREATE TABLE _tail AS FROM _arriving")
-    connection.unregister("_arriving")
-    connection.execute(f"CREATE VIEW events AS {_events_query(source, files)}")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    return connection
+        database.execute(statement)
+    database.register("_arriving", source.tail)
+    database.execute("CREATE TABLE _tail AS FROM _arriving")
+    database.unregister("_arriving")
+    database.execute(f"CREATE VIEW events AS {_events_query(source, files)}")  # reads the footers: a missing part shows here
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
 
 
-def check_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Pass if `query` is one SELECT.
-
-    Raises:
-        Malformed: it cannot be parsed, or is none or several statements.
-        Denied: it is a statement of another kind.
-    """
-    try:
-        statements = connection.extract_statements(query)
-    except duckdb.Error as error:
-        raise Malformed(f"the query cannot be parsed: {_first_lines(error)}", code="sql_malformed") from error
-    if len(statements) != 1:
-        raise Malformed(f"the query has `{len(statements)}` statements, expected one SELECT", code="sql_malformed")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        raise Denied(
-            f"`{statements[0].type.name}` is not allowed here, only SELECT is",
-            hint="the ledger is read with SELECT over the relation `events`, and changed by nobody",
-            code="sql_not_allowed",
-        )
+def _damaged(parts: Mapping[Path, str]) -> Iterator[JuratError]:
+    """Yield an error for each part that is not what the manifest says."""
+    for path, digest in parts.items():
+        try:
+            found = digest_file(path)
+        except OSError:
+            yield missing_part(path)
+        else:
+            if found != digest:
+                yield damaged_part(path, f"its digest is `{found}`, expected `{digest}`")
 
 
-def run_select(
-    connection: duckdb.DuckDBPyConnection,
-    query: str,
-    parameters: Sequence[Any] | Mapping[str, Any] = (),
-    *,
-    timeout_s: float,
-    max_rows: int,
-) -> pa.Table:
-    """Return up to `max_rows` + 1 rows (the last one tells that there are more).
-
-    Raises:
-        Malformed: the query is wrong.
-        Denied: it reaches for a file, an extension, a setting.
-        Exhausted: it took too long or too much memory.
-        Tampered: a part of the archive is missing or damaged.
-    """
-    timer = threading.Timer(timeout_s, connection.interrupt)
-    timer.start()
-    try:
-        reader: pa.RecordBatchReader = connection.sql(query, params=parameters or None).to_arrow_reader(2_048)
-        batches, count = [], 0
-        for batch in reader:
-            batches.append(batch.slice(0, max_rows + 1 - count))
-            count += batches[-1].num_rows
-            if count > max_rows:
-                break
-        return pa.Table.from_batches(batches, schema=reader.schema)
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise explain(error, timeout_s) from error
-    finally:
-        timer.cancel()
-
-
-def explain(error: Exception, timeout_s: float) -> JuratError:
-    """Return the error of ours that says what DuckDB's means."""
-    text = str(error)
-    if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text:
-        return too_long(timeout_s)
-    if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or "Out of Memory" in text:
-        return too_large(timeout_s)
-    if isinstance(error, duckdb.PermissionException):
-        return Denied(
-            "the query reaches for something outside the relation `events`",
-            hint="files, extensions, settings and other databases cannot be reached from here",
-            code="sql_not_allowed",
-        )
-    if (isinstance(error, duckdb.IOException) and "No such file" in text) or "No files found" in text:
-        return missing_part(_named_file(text))
-    if ".parquet" in text:
-        return damaged_part(_named_file(text), _first_lines(error))
+def _wrong(error: Exception) -> Malformed:
     return Malformed(f"the query is wrong: {_first_lines(error)}", hint="see the columns with `DESCRIBE events`", code="sql_malformed")
 
 
@@ -194,11 +223,6 @@ def _events_query(source: Source, files: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _named_file(text: str) -> Path:
-    words = [word.strip("\"'`,:;()") for word in text.split()]
-    return Path(next((word for word in words if ".parquet" in word), "unknown"))
 
 
 def _first_lines(error: Exception) -> str:

@@ -21,10 +21,10 @@ import pyarrow as pa
 
 from jurat.core.errors import Exhausted, JuratError
 from jurat.core.jsonio import dump_json, load_json
-from jurat.ledger.sql import check_select, connect, run_select, too_large, too_long
+from jurat.ledger.sql import Reader, too_large, too_long
 
 Parameter = str | int | float | bool | None
-_START_S: Final = 15.0  # for the interpreter and the journal's tail, on a busy machine
+START_S: Final = 15.0  # for the interpreter and the journal's tail, on a busy machine
 _THREADS: Final = 2
 _SPARE_MB: Final = 1_024  # address space beyond DuckDB's own memory: stacks, buffers, the answer
 _RESULT_MB: Final = 64
@@ -56,20 +56,22 @@ def run_in_child(request: Request) -> tuple[pa.Table, dict[str, int]]:
     """Return the rows, one more than `max_rows` if there are more, and what they are as of.
 
     Raises:
-        Malformed, Denied, Exhausted, Tampered: see `sql.run_select`.
+        Malformed, Denied, Exhausted, Tampered: see `sql.Reader.select`.
     """
     with subprocess.Popen(
         [sys.executable, "-I", "-m", "jurat.ledger.sql_child"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}, cwd="/",
     ) as child:  # fmt: skip
         try:
-            out, _ = child.communicate(dump_json(request), timeout=_START_S + request.timeout_s)
+            out, trouble = child.communicate(dump_json(request), timeout=START_S + request.timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
             raise too_long(request.timeout_s) from None
     line, _, stream = out.partition(b"\n")
-    if child.returncode or not line:  # the kernel ended it: by its limits, or because DuckDB fell over
+    if child.returncode < 0:  # the kernel ended it, by its limits, or because DuckDB fell over
         raise too_large(request.timeout_s)
+    if child.returncode or not line:
+        raise RuntimeError(f"the query's process failed: {trouble.decode(errors='replace')[-2_000:]}")
     reply = load_json(line, Reply, what="the query's answer")
     if reply.family:
         raise _error_of(reply, request.timeout_s)
@@ -79,7 +81,6 @@ def run_in_child(request: Request) -> tuple[pa.Table, dict[str, int]]:
 
 def main() -> int:
     """Answer the one request on stdin."""
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # pyarrow would import it, a second or more, for nothing
     from jurat.ledger.query import Events  # it imports us to start this process
 
     request = load_json(sys.stdin.buffer.read(), Request, what="the query's request")
@@ -88,9 +89,9 @@ def main() -> int:
         snapshot = events.snapshot()
         source = events.source(snapshot)
         _limit(request)
-        with connect(source, memory_mb=request.memory_mb, threads=_THREADS) as connection:
-            check_select(connection, request.query)
-            table = run_select(connection, request.query, request.parameters, timeout_s=request.timeout_s, max_rows=request.max_rows)
+        with Reader(source, memory_mb=request.memory_mb, threads=_THREADS) as reader:
+            reader.check_select(request.query)
+            table = reader.select(request.query, request.parameters, timeout_s=request.timeout_s, max_rows=request.max_rows)
         if table.nbytes > _RESULT_MB * 2**20:
             raise too_large(request.timeout_s)
     except MemoryError:
@@ -104,7 +105,7 @@ def _limit(request: Request) -> None:
     """From here on: no byte into any file, so much more memory, so much processor time; the kernel sees to it."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     memory = pages * resource.getpagesize() + (request.memory_mb + _SPARE_MB) * 2**20
-    processor_s = math.ceil(request.timeout_s * _THREADS + resource.getrusage(resource.RUSAGE_SELF).ru_utime + _START_S)
+    processor_s = math.ceil(request.timeout_s * _THREADS + resource.getrusage(resource.RUSAGE_SELF).ru_utime + START_S)
     for what, limit in (
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
