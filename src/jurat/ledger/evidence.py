@@ -55,6 +55,9 @@ class Step(msgspec.Struct, frozen=True):
     what: str
     is_checked: bool
 
+    def __str__(self) -> str:
+        return self.what if self.is_checked else f"not in this file, so not checked: {self.what}"
+
 
 class EvidenceReport(msgspec.Struct, frozen=True, kw_only=True):
     """What is proved. `event` is decoded from the proved bytes. Times are Unix nanoseconds, `sealed_s` Unix seconds."""

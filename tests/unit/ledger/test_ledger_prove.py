@@ -70,6 +70,8 @@ def test_every_event_is_proved_to_both_verifiers(scene: Scene, index: int) -> No
     assert report.event["data"]["prediction"] == f"prd_{index:026d}"
     assert report.sealed_s == START_NS // 1_000_000_000 + 5
     assert [(step.number, step.is_checked) for step in report.steps] == [*((n, True) for n in range(6)), (6, False), (7, True)]
+    assert str(report.steps[6]).startswith("not in this file, so not checked: ")
+    assert str(report.steps[0]) == "the file can be read"
     assert believed_by_small(scene, raw)
 
 
