@@ -71,7 +71,7 @@ async def _serve(born: Born, app: App) -> None:
         ws="none",
         lifespan="off",
         access_log=False,
-        log_level="warning",
+        log_level="error",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
