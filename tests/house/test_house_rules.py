@@ -17,9 +17,7 @@ LONGEST = 400
 LONGER = {  # module → why it may be longer
     "domain/facts.py": "the catalogue of facts: one class per kind, read from top to bottom",
 }
-SCRIPTS = sorted((ROOT / "docs").rglob("*.md")) + [
-    p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md") if p.exists()
-]
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "misc", "common"}
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from jurat.app.walk import act
 from jurat.app.wiring import App
+from jurat.core.clock import format_at, to_ns
 from jurat.core.errors import Malformed, NotFound
 from jurat.core.ids import check_id
 from jurat.domain.commands import ReadRecords
@@ -45,7 +46,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     effect: str | None
     log: str
     index: int
-    event: msgspec.Raw  # the very bytes that the log commits to
+    event: Any  # what the bytes say that the log commits to; None if they are not JSON
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ def newest(app: App, token: str, wanted: Wanted) -> Page:
     conditions, parameters = _conditions(wanted)
     _record(app, token, "events", str(wanted))
     answer = app.events.select(
-        "SELECT event_id, kind, at, principal, resource, effect, log, idx, received_ns, raw FROM events "
+        "SELECT event_id, kind, occurred_at, principal, resource, effect, log, idx, received_ns, raw FROM events "
         f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY received_ns DESC, log DESC, idx DESC",
         parameters,
         timeout_s=_LOOK_TIMEOUT_S,
@@ -138,5 +139,21 @@ def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
 
 
 def _told(row: dict[str, Any]) -> Told:
-    texts = {name: row[name] or "" for name in ("event_id", "at", "principal", "resource")}
-    return Told(**texts, kind=row["kind"], effect=row["effect"], log=row["log"], index=row["idx"], event=msgspec.Raw(row["raw"]))
+    texts = {name: row[name] or "" for name in ("event_id", "principal", "resource")}
+    at_ns = to_ns(row["occurred_at"]) if row["occurred_at"] else row["received_ns"]
+    return Told(
+        **texts,
+        at=format_at(at_ns),
+        kind=row["kind"],
+        effect=row["effect"],
+        log=row["log"],
+        index=row["idx"],
+        event=_parsed(row["raw"]),
+    )
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

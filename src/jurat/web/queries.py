@@ -91,7 +91,7 @@ def events(app: App, token: str, _path: dict[str, str], query: EventQuery) -> Lo
 
 
 def proof(app: App, token: str, path: dict[str, str], _query: NoQuery) -> Looked:
-    return msgspec.Raw(records.take_proof(app, token, path["event"])), ""
+    return msgspec.json.decode(records.take_proof(app, token, path["event"])), ""
 
 
 def story(app: App, token: str, path: dict[str, str], _query: NoQuery) -> Looked:

@@ -21,7 +21,11 @@ SECURITY_HEADERS: Final = {
 
 def success(data: Any, *, following: str = "") -> Response:
     """Return `{"data": …, "next": …}`; `next` is the cursor of the next page, empty at the end or where there are no pages."""
-    return Response(dump_json({"data": data, "next": following}), headers={"cache-control": NO_STORE}, media_type="application/json")
+    try:
+        raw = dump_json({"data": data, "next": following})
+    except Malformed as error:  # ours, not the caller's: it must not become a 400
+        raise RuntimeError(f"an answer has no JSON form: {error.detail}") from error
+    return Response(raw, headers={"cache-control": NO_STORE}, media_type="application/json")
 
 
 def problem(error: JuratError, *, instance: str, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
