@@ -23,15 +23,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[list[Gateway]]:
+    """The gateway of the tests so far; most leave it as it was."""
+    found: list[Gateway] = []
+    yield found
+    for each in found:
+        if each.process.poll() is None:
+            assert each.stop() == (0, "")
+
+
 @pytest.fixture
-def gateway(home: Site) -> Iterator[Gateway]:
+def gateway(home: Site, running: list[Gateway]) -> Gateway:
     home.model.delay_s, home.model.confidence = 0.0, 0.9
-    running = Gateway(home.workspace)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            assert running.stop() == (0, "")
+    if not running or running[-1].process.poll() is not None:
+        running.append(Gateway(home.workspace))
+    return running[-1]
 
 
 def ask(home: Site, gateway: Gateway) -> Heard:
