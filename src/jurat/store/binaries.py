@@ -84,7 +84,7 @@ def reachable(binaries: Binaries, account: Account | None, *, earlier: Path | No
             directory = _copy(installation, libraries, parent, name) / _WHEEL / "pginstall" / "bin"
         except OSError:
             continue
-        if _runs(directory, account):
+        if _is_roots(directory) and _runs(directory, account):  # what was there before may be somebody else's
             return Binaries(directory, binaries.major)
     raise Unavailable(
         f"account `{account.name}` cannot run PostgreSQL's programs, and a copy for it fits neither in `{CACHE}` nor in `{LAST_RESORT}`",

@@ -27,6 +27,7 @@ _EMBEDDED: Final = {
     "require_auth": "scram-sha-256",
     "target_session_attrs": "any",
     "client_encoding": "UTF8",
+    "options": "",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -258,5 +259,6 @@ def _free_port(wanted: int) -> int:
 
 
 def _last_complaint(log: str) -> str:
-    lines = [line for line in log.splitlines() if "FATAL" in line or "PANIC" in line or "could not" in line]
-    return lines[-1].strip()[:300] if lines else (log.strip().splitlines() or ["it logged nothing"])[-1][:300]
+    """Return the last two lines, without their times: the last one says that it ended, the one before often why."""
+    lines = [re.sub(r"^\S+ \S+ UTC \[\d+\] ", "", line.strip()) for line in log.splitlines() if line.strip()]
+    return "; ".join(lines[-2:])[:400] or "it logged nothing"
