@@ -56,6 +56,7 @@ PICKLES: dict[str, bytes] = {
     "protocol_2_renamed_import": pickle.dumps(_Calls(os.system, "true"), protocol=2),
     "protocol_3": pickle.dumps({"a": 1}, protocol=3),
     "protocol_declared_twice": program(b"\x80\x02", b"N"),
+    "protocol_declared_twice_alike": program(b"\x80\x04", b"N"),
     "protocol_not_declared": b"N.",
     "protocol_99": program(b"N", protocol=99),
     "old_global_opcode": program(b"cposix\nsystem\n", _string("true"), b"\x85R"),

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from jurat.app.features import parse_features, to_array
 from jurat.app.scan import scan
@@ -84,6 +85,16 @@ def test_reweighing_makes_outcome_and_group_independent():
     for group in set(groups):
         mine = np.array([g == group for g in groups])
         assert weights[mine & good].sum() / weights[mine].sum() == pytest.approx(good.mean())
+
+
+def test_the_weights_are_really_used(trained):
+    candidate, rows = trained["1.1.0"], PARTS["training"]
+    model = pickle.loads(candidate.artefact.read_bytes())
+    inputs, labels = to_array(candidate.schema, rows), [row[LABEL] for row in rows]
+    plain = clone(model).fit(inputs, labels)
+    weighted = clone(model).fit(inputs, labels, model__sample_weight=reweigh(rows))
+    assert np.allclose(model.predict_proba(inputs), weighted.predict_proba(inputs))
+    assert not np.allclose(model.predict_proba(inputs), plain.predict_proba(inputs), atol=1e-3)
 
 
 def test_another_candidate_is_malformed(tmp_path):

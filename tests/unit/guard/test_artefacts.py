@@ -173,6 +173,10 @@ def test_no_allowed_name_opens_imports_evaluates_or_calls():
     assert not any(name in ("FunctionTransformer", "load", "loads", "memmap", "fromfile", "partial") for _, name in ALLOWED)
 
 
+def test_the_walk_itself_wants_the_protocol_first():
+    assert walk_pickle(b"N.").reasons == ["the protocol is not declared once, at the start (byte 0)"]
+
+
 def test_opcodes_are_bounded(monkeypatch):
     monkeypatch.setattr(pickles, "MAX_OPCODES", 100)
     found = walk_pickle(hostile.program(b"N0" * 60, b"N"))

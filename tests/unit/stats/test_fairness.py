@@ -54,6 +54,14 @@ def test_equal_rates_are_zero_with_an_interval_that_starts_at_zero_and_is_not_em
     assert 0.1 < found.high < 0.2
 
 
+def test_the_interval_of_a_size_takes_the_longer_end():
+    group, selected = np.repeat([0, 1], [30, 300]), np.ones(330, bool)
+    selected[-5:] = False  # 30 of 30 against 295 of 300: the small group may well be the one that is behind
+    signed, found = newcombe(30, 30, 295, 300), demographic_parity_difference(selected, group)
+    assert -signed.low > signed.high
+    assert found == Interval(signed.point, 0.0, -signed.low)
+
+
 def test_the_worse_of_the_two_gaps_is_told():
     group = np.tile(np.repeat([0, 1], 50), 2)
     favourable = np.repeat([True, False], 100)
