@@ -1,1 +1,22 @@
-"""TODO."""
+"""Floor 3: the log's life. Journal, sequence, tree, seal; archive, query; prove, verify.
+
+    producers ── client ── wire ── server ── desk ── engine ──┬── sequencer   index, commitment, entry
+                                                              ├── journal     fdatasync == ACKNOWLEDGE
+                                                              └── arrays      entries and levels, unsynced
+    publish (each second)   sync, read back, re-hash, sign → lock store == COMMIT → anchor → public checkpoint
+    archive (follower)      journal → Parquet → manifest;  query answers from both
+
+Begin with `journal`, then `engine`, `publish`, `recover`.
+
+Formats      `layout` names and places · `record` a journal record · `journal` segments, groups, damage · `arrays` flat arrays
+             `lockstore` last signed checkpoints · `receipt` · `keys` one seed, every key · `wire` messages and frames
+Writing      `sequencer` indices and commitments · `engine` the write path · `publish` sealing · `recover` the start
+             `producers` what entries say about producers · `salts` the newest salts · `create` the birth of logs
+The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
+Its clients  `client` blocking · `async_client` for the gateway
+Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which of them count · `compact`
+Queries      `query` one answer from two sources · `stored` `tail` what they are made of · `sql` `sql_child` locked DuckDB
+Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-tiles out of the arrays
+Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
+             `locate` `faults` `verdict` from what was seen to faults with names
+"""

@@ -126,7 +126,7 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
             if is_last:
                 break
             desk.refuse_appends = _check_room(workspace)
-            publisher.remove_segments(high_water(events_directory(workspace.ledger, settings.tenant)))
+            _remove_archived(publisher, workspace, settings.tenant)
             rounds += 1
             if rounds % _COLLECT_EVERY == 0:
                 gc.collect()
@@ -149,6 +149,16 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
     close_listener(workspace.run)
     engine.close()
     lock.close()
+
+
+def _remove_archived(publisher: Publisher, workspace: Workspace, tenant: str) -> None:
+    """Remove the journal segments that the archive covers. An archive that cannot be read covers nothing: they stay."""
+    try:
+        covered = high_water(events_directory(workspace.ledger, tenant))
+    except JuratError as error:
+        _say(f"no journal segment is removed, because {error.detail}")
+        return
+    publisher.remove_segments(covered)
 
 
 def _check_room(workspace: Workspace) -> Unavailable | None:

@@ -6,6 +6,7 @@ after any crash. Reads flat arrays in large pieces, with numpy.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from jurat.core.errors import Tampered
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.layout import LogName
 from jurat.ledger.sequencer import Last, ProducerKey
-from jurat.merkle.entry import ANCHOR_ENTRY_SIZE, ENTRY_SIZE, unpack_anchor_entry
+from jurat.merkle.entry import ENTRY_SIZE, unpack_anchor_entry
 
 _CHUNK: Final = 65_536  # entries
 _ROW: Final = np.dtype(
@@ -63,14 +64,15 @@ def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, fi
     )
 
 
-def anchored_sizes(arrays: ArrayReader, end: int) -> dict[bytes, int]:
-    """Return the last size of each log that the anchor log holds, by SHA256(origin)."""
-    assert arrays.entry_size == ANCHOR_ENTRY_SIZE
+def anchored_sizes(arrays: ArrayReader, end: int, wanted: Collection[bytes]) -> dict[bytes, int]:
+    """Return the last size that the anchor log holds of each wanted log, by SHA256(origin); those that it has not are missing."""
     found: dict[bytes, int] = {}
-    for begin in range(0, end, _CHUNK):
-        for raw in arrays.entries(begin, min(begin + _CHUNK, end)):
+    for last in range(end, 0, -_CHUNK):
+        for raw in reversed(arrays.entries(max(0, last - _CHUNK), last)):
             entry = unpack_anchor_entry(raw)
-            found[entry.origin_hash] = entry.size
+            found.setdefault(entry.origin_hash, entry.size)
+        if found.keys() >= set(wanted):
+            break
     return found
 
 

@@ -50,8 +50,9 @@ def recover(ledger_root: Path, signers: dict[LogName, LogSigners], lock: LockSto
     for log in signers:
         _check_root(log, arrays[log], locked[log])
     sequencer = _make_sequencer(signers, arrays)
-    anchored = anchored_sizes(arrays[ANCHOR], arrays[ANCHOR].size)
-    sizes = {log: anchored.get(hash_origin(signers[log].public.origin), 0) for log in signers if log != ANCHOR}
+    origins = {log: hash_origin(signers[log].public.origin) for log in signers if log != ANCHOR}
+    anchored = anchored_sizes(arrays[ANCHOR], arrays[ANCHOR].size, [origins[log] for log in origins if locked[log].size])
+    sizes = {log: anchored.get(origin, 0) for log, origin in origins.items()}
     return Engine(journal, arrays, sequencer, salts), SealedState(read_to, ends, sizes, public)
 
 

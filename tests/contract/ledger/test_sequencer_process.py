@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,10 @@ from jurat.ledger import wire
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.client import AsyncLedgerClient, LedgerClient
 from jurat.ledger.endpoint import socket_address
+from jurat.ledger.journal import scan, segment_numbers
 from jurat.ledger.keys import load_log_keys
-from jurat.ledger.layout import ANCHOR, LogName, log_keys_file, signing_key_file
+from jurat.ledger.layout import ANCHOR, LogName, events_directory, journal_directory, log_keys_file, signing_key_file
+from jurat.ledger.manifest import Manifest, manifest_path, write_manifest
 from jurat.ledger.receipt import open_receipt
 from jurat.merkle.entry import unpack_entry
 from jurat.merkle.note import parse_vkey
@@ -470,3 +472,38 @@ def test_repetition_inside_one_group_is_compared_too(daemon: Daemon) -> None:
     assert isinstance(other, wire.Refused)
     assert other.code == "sequence_reused"
     assert (second.first_index, third.first_index) == (first.first_index + 1, first.first_index + 2)
+
+
+# ── the journal shrinks as the archive grows ────────────────────────────────────────────────────────────────────────
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_archived_segments_are_removed_and_a_damaged_manifest_removes_nothing(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws")
+    events, journal = events_directory(workspace.ledger, "main"), journal_directory(workspace.ledger)
+    events.mkdir()
+    daemon = Daemon(workspace, segment_bytes=65536)
+    with daemon.connect() as client:
+        for n in range(20):
+            client.append(INFERENCE, 20 * n + 1, items(20, b"x" * 1_000))
+        client.flush()
+        before = segment_numbers(journal)
+        manifest_path(events, 1).write_bytes(b"{")
+        client.append(INFERENCE, 401, items(1))
+        client.flush()
+        time.sleep(0.3)
+        assert segment_numbers(journal) == before
+        manifest_path(events, 1).unlink()
+        write_manifest(events, Manifest(number=2, high_water={"main/inference": 200}))
+        wait_for(lambda: segment_numbers(journal) != before)
+        assert next(scan(journal)).record.header.first_index <= 200
+        assert client.append(INFERENCE, 401, items(1)).duplicate
+    code, errors = daemon.stop()
+    assert code == 0
+    assert "no journal segment is removed" in errors
