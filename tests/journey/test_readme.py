@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.journey.conftest import Kept
 
 from jurat.demo.story import Played
-from tests.journey.conftest import Kept
 
 pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(400)]
 README = Path(__file__).parents[2] / "README.md"

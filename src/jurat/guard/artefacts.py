@@ -78,7 +78,7 @@ def read_artefact(path: Path, *, max_size_bytes: int = MAX_SIZE_BYTES) -> bytes:
             raise Malformed(f"artefact `{path}` is not a regular file", code="artefact_unreadable")
         if not 0 < facts.st_size <= max_size_bytes:
             raise Malformed(f"artefact `{path}` has {facts.st_size:,} bytes, expected 1 to {max_size_bytes:,}", code="artefact_unreadable")
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - a descriptor, not a path
+        with open(descriptor, "rb", closefd=False) as file:
             raw = file.read(max_size_bytes + 1)
     finally:
         os.close(descriptor)
