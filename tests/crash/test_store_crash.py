@@ -12,9 +12,11 @@ import pytest
 from tests.contract.store.samples import grant
 
 from jurat.core.errors import Unavailable
+from jurat.core.jsonio import load_json
 from jurat.core.settings import Settings
 from jurat.core.workspace import Workspace
 from jurat.domain import rows
+from jurat.store.cluster import Location
 from jurat.store.connect import Database, open_database, remove_database
 from jurat.store.rebuild import compare
 from jurat.store.server import read_pid_file
@@ -48,15 +50,10 @@ class Actor(threading.Thread):
 
 
 def postmaster(workspace: Workspace) -> int:
-    (pid_file,) = [*workspace.postgres.glob("cluster/data/postmaster.pid"), *_elsewhere(workspace)]
-    found = read_pid_file(pid_file.parent)
+    location = load_json((workspace.postgres / "location.json").read_bytes(), Location)
+    found = read_pid_file(Path(location.directory, "data"))
     assert found is not None
     return found.pid
-
-
-def _elsewhere(workspace: Workspace) -> list[Path]:
-    text = (workspace.postgres / "location.json").read_text()
-    return [path for path in Path("/var/lib/jurat").glob("*/cluster/data/postmaster.pid") if str(path.parents[1]) in text]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT, signal.SIGINT])
@@ -99,6 +96,10 @@ def _acts_until_it_dies(
             store.close()
         for actor in actors:
             actor.join(60)
+        deadline = time.monotonic() + 30
+        while database.is_running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not database.is_running()
         assert all(actor.refused == 1 for actor in actors), "each actor must have met the crash"
         for actor in actors:
             acknowledged += actor.acknowledged

@@ -21,10 +21,10 @@ from jurat.domain import facts
 from jurat.domain.context import Context
 from jurat.domain.events import Actor, Event, encode_event
 from jurat.domain.evolve import evolve
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import expiry
 from jurat.domain.rows import Row
 from jurat.domain.state import MemoryState
+from jurat.domain.values import PrincipalType
 from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
 from jurat.store.vault import KnownToken, Person
 

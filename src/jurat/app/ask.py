@@ -18,8 +18,8 @@ from jurat.core.digests import short
 from jurat.core.errors import NotFound
 from jurat.core.ids import check_id
 from jurat.domain import commands, facts, rows
-from jurat.domain.facts import Guardrail
 from jurat.domain.gates import show_metric
+from jurat.domain.values import Guardrail
 
 WHAT, WHY, WHO = "what happened", "why", "who was responsible"
 

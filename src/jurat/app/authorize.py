@@ -9,9 +9,9 @@ from jurat.core.errors import Denied, NotFound
 from jurat.domain import commands, rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Actor, DecisionRef
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import holders_of, roles_held
 from jurat.domain.state import State
+from jurat.domain.values import PrincipalType
 from jurat.policy.engine import Decision, Engine, Request
 
 

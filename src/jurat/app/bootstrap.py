@@ -24,8 +24,8 @@ from jurat.core.workspace import Workspace
 from jurat.domain import facts
 from jurat.domain.context import Context
 from jurat.domain.events import Actor
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import expiry
+from jurat.domain.values import PrincipalType
 from jurat.ledger.create import create_ledger
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file

@@ -7,7 +7,7 @@ from jurat.app.wiring import App
 from jurat.core.errors import Unavailable
 from jurat.domain import rows
 from jurat.domain.events import Actor
-from jurat.domain.facts import PrincipalType
+from jurat.domain.values import PrincipalType
 
 EVALUATOR = "evaluator"
 

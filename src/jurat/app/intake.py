@@ -84,4 +84,4 @@ def _no_number(what: str, text: str) -> float:
 
 
 def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text[:1].lower() + text[1:] if not text[1:2].isupper() else text

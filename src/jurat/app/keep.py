@@ -7,6 +7,7 @@ from jurat.core.clock import parse_at
 from jurat.domain import commands, facts
 from jurat.domain.commands import Command
 from jurat.domain.events import Event
+from jurat.domain.values import PrincipalType
 from jurat.store.vault import Vault
 
 
@@ -14,7 +15,7 @@ def keep(vault: Vault, command: Command, events: list[Event]) -> dict[str, str]:
     """Put away what must not be in the ledger; return what is shown to the caller this once."""
     fact = events[0].data
     if isinstance(command, commands.RegisterPrincipal) and isinstance(fact, facts.PrincipalRegistered):
-        if fact.type is facts.PrincipalType.PERSON:
+        if fact.type is PrincipalType.PERSON:
             vault.put_person(fact.principal, name=command.name, email=command.email)
         return {"principal": fact.principal}
     if isinstance(fact, facts.TokenIssued):

@@ -28,7 +28,7 @@ import msgspec
 from jurat.core.digests import check_digest, short
 from jurat.core.errors import Denied, JuratError, Malformed, NotFound, Tampered, Unavailable
 from jurat.core.jsonio import dump_json, load_json
-from jurat.domain.facts import Metric
+from jurat.domain.values import Metric
 
 METHOD: Final = (
     "held-out rows, predicted at once; accuracy: Wilson 95 %; gaps between protected groups: Newcombe 95 % of the worst pair, "

@@ -32,7 +32,7 @@ from jurat.app.scan import scan, verify_loadable
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import JuratError, Malformed
 from jurat.core.jsonio import dump_json, load_json
-from jurat.domain.facts import Metric
+from jurat.domain.values import Metric
 from jurat.guard.artefacts import read_artefact
 from jurat.stats.fairness import demographic_parity_difference, equalized_odds_difference, group_rates
 from jurat.stats.intervals import Interval, NotEnoughData

@@ -15,9 +15,9 @@ from jurat.core.digests import digest_bytes
 from jurat.core.errors import Conflict
 from jurat.domain import commands, rows
 from jurat.domain.decide_models import known_version
-from jurat.domain.facts import Metric
 from jurat.domain.kinds import RetentionClass
 from jurat.domain.stages import Stage
+from jurat.domain.values import Metric
 from jurat.ledger.layout import LogName, checkpoint_file
 
 _COUNT = """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.show import has_colour, paint, show_json
 from jurat.cli.verbs import noun
 
@@ -36,10 +39,17 @@ def why(session: Session, prediction: str) -> None:
         if line.question != question:
             question = line.question
             click.echo("\n" + _styled(question, bold=True))
-        text = line.text
+        text = flat(line.text)
         for principal, name in names.items():
-            text = text.replace(principal, f"{name} (…{principal[-6:]})")
-        click.echo(f"  {line.about.ljust(width)}  {text}  {_styled(f'[{line.event} {line.position}]', dim=True)}")
+            text = text.replace(principal, flat(f"{name} (…{principal[-6:]})"))
+        source = f"{line.event} · {line.position}"
+        if not session.on_terminal:
+            click.echo(f"  {line.about.ljust(width)}  {text}  [{source}]")
+            continue
+        wrapped = textwrap.wrap(text, max(40, shutil.get_terminal_size().columns - width - 4))
+        for label, part in zip([line.about, *[""] * len(wrapped)], wrapped, strict=False):
+            click.echo(f"  {label.ljust(width)}  {part}")
+        click.echo(_styled(f"  {' ' * width}  {source}", dim=True))
 
 
 def _styled(text: str, **style: bool) -> str:

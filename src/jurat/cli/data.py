@@ -43,7 +43,7 @@ def register(session: Session, dataset: str, csv_file: Path, sheet: Path, collec
     from jurat.app.intake import read_as
     from jurat.cli.files import read_csv_facts, read_document
     from jurat.domain.commands import RegisterDataset
-    from jurat.domain.facts import DataSheet
+    from jurat.domain.values import DataSheet
 
     data_sheet = read_as(DataSheet, read_document(sheet), what=f"data sheet `{sheet.name}`")
     digest, count, columns = read_csv_facts(csv_file)

@@ -15,7 +15,7 @@ from jurat.cli.verbs import verb
 if TYPE_CHECKING:
     from jurat.app.ask import Story
     from jurat.demo.story import Refusal
-    from jurat.domain.facts import Clause
+    from jurat.domain.values import Clause
 
 _WIDTH: Final = 128
 _MARKS: Final = {"pass": ("✓", "green"), "fail": ("✗", "red"), "not_enough_data": ("?", "yellow")}

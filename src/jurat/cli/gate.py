@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.show import brief, has_colour, paint, show_fields, show_json, show_table
 from jurat.cli.verbs import noun
 
@@ -30,7 +30,7 @@ def show_gates(session: Session) -> None:
         show_json(found)
     else:
         session.say(f"in force: {brief(found.digest)}, since {found.as_of}")
-        click.echo(found.source.rstrip("\n"))
+        click.echo(flat(found.source.rstrip("\n"), keep="\n\t"))
 
 
 @gate.verb("apply", example="jurat gate apply gates.yaml --reason 'bias bound lowered after the review of May'")

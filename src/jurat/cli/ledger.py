@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.show import show, show_fields, show_json, show_table
 from jurat.cli.verbs import noun, verb
 from jurat.core.errors import NotFound, Tampered
@@ -145,8 +145,8 @@ def _verify_evidence(session: Session, path: Path, keys: list[LogKeys]) -> int:
     if session.as_json:
         show_json(report)
     else:
-        for number, step in enumerate(report.steps, start=1):
-            click.echo(f"  {number}. {step}")
+        for step in report.steps:
+            click.echo(flat(f"  ({step.number}) {step}"))
         click.echo(click.style("ok", fg="green", bold=True) if session.on_terminal else "ok", nl=False)
         click.echo(f": event {report.event_id} is entry {report.index} of {report.origin}, sealed in a tree of {report.size}")
     return 0
@@ -157,14 +157,14 @@ def _tell_report(session: Session, workspace: Workspace, report: Report) -> int:
         show_json(report)
         return 0 if report.is_clean else Tampered.exit_code
     lines = [[r.log, str(r.size), str(r.sealed), str(r.checked_entries), str(r.checked_payloads)] for r in report.logs]
-    show_table(session, ["log", "entries", "sealed", "entries checked", "events checked"], lines, empty="no log was found")
+    show_table(session, ["log", "entries", "sealed", "entries checked", "copies of events checked"], lines, empty="no log was found")
     if report.is_clean:
         click.echo(f"ok: {sum(r.checked_entries for r in report.logs)} entries of {len(report.logs)} logs are what was sealed")
         return 0
     for fault in report.faults:
         span = "" if fault.index is None else f"#{fault.index}" + ("" if fault.last_index is None else f"–{fault.last_index}")
-        click.echo(f"tampered: {fault.what}  {fault.log}{span}" + (f"  {fault.event_id}" if fault.event_id else ""))
-        click.echo(f"    {fault.detail}" + (f"  ({fault.file})" if fault.file else ""))
+        click.echo(flat(f"tampered: {fault.what}  {fault.log}{span}" + (f"  {fault.event_id}" if fault.event_id else "")))
+        click.echo(flat(f"    {fault.detail}" + (f"  ({fault.file})" if fault.file else "")))
     session.say(
         f"{len(report.faults)} faults in `{workspace.root}`: stop, keep everything as it is, and call whoever answers for this ledger"
     )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import click
 
 from jurat.cli.nouns import LazyGroup
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.verbs import shared_options
 from jurat.core.errors import JuratError, Malformed
 
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str] | None, session: Session) -> int:
     except (click.Abort, KeyboardInterrupt):
         session.say("interrupted")
         return 130
-    except BrokenPipeError:  # whoever read our output has had enough
+    except (BrokenPipeError, SystemExit):  # click's word for a broken pipe: whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
@@ -66,9 +66,9 @@ def tell(error: JuratError, session: Session) -> None:
 
         session.say(dump_json(to_problem(error)).decode())
         return
-    session.say(f"{_red(error.family.replace('_', ' '))}: {error.detail}")
+    session.say(f"{_red(error.family.replace('_', ' '))}: {flat(error.detail)}")
     if error.hint:
-        session.say(f"  hint: {error.hint}")
+        session.say(f"  hint: {flat(error.hint)}")
     if error.fields.get("event"):
         session.say(f"  recorded as {error.fields['event']}")
 

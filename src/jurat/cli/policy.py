@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.show import brief, show_fields, show_json
 from jurat.cli.verbs import noun
 
@@ -63,11 +63,11 @@ def show_policies(session: Session, name: str | None) -> None:
     if session.as_json:
         show_json({"digest": found.digest, "as_of": found.as_of, "files": files if name is None else {name: files[name]}})
     elif name is not None:
-        click.echo(files[name].rstrip("\n"))
+        click.echo(flat(files[name].rstrip("\n"), keep="\n\t"))
     else:
         session.say(f"in force: {brief(found.digest)}, since {found.as_of}")
         for file in sorted(files):
-            click.echo(file)
+            click.echo(flat(file))
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, str], str]:

@@ -44,7 +44,7 @@ def register(session: Session, name: str, kind: str, email: str, owner: str | No
     from jurat.app.walk import act
     from jurat.cli.people import resolve
     from jurat.domain.commands import RegisterPrincipal
-    from jurat.domain.facts import PrincipalType
+    from jurat.domain.values import PrincipalType
 
     token = session.token()
     with session.app() as app:

@@ -127,8 +127,8 @@ def reject(session: Session, request_id: str, shown_digest: str, comment: str) -
 
 
 def _metric(evidence: dict[str, Any], metric: dict[str, Any]) -> list[str]:
-    from jurat.domain.facts import Metric
     from jurat.domain.gates import show_metric
+    from jurat.domain.values import Metric
 
     measured = Metric(name=metric["name"], value=metric["value"], low=metric["low"], high=metric["high"], group_by=metric["group_by"])
     return [evidence["type"], metric["name"], show_metric(measured), str(metric["n"]), evidence["dataset"], evidence["event"]]

@@ -111,6 +111,11 @@ class Session:
         return sys.stdout.isatty() and not self.as_json
 
 
+def flat(text: str, *, keep: str = "") -> str:
+    """Return the text without anything that could move the cursor or start a line: what is shown may come from elsewhere."""
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _read_token(path: Path) -> str:
     ask = "ask an operator for one: `jurat token issue PRINCIPAL --save NAME`"
     try:

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 
+_SHORT = 24  # characters: a time, a short name; such a cell stays on one line
 _GOOD = frozenset({"pass", "allow", "clean", "production", "released", "ok", "ran", "sealed"})
 _BAD = frozenset({"fail", "deny", "refused", "rejected", "tampered", "blocked", "failed_closed", "failed_open"})
 _OPEN = frozenset({"not_enough_data", "abstained", "waiting_for_approvers", "staging", "skipped"})
@@ -38,7 +39,7 @@ def show_table(session: Session, titles: Sequence[str], lines: Sequence[Sequence
     else:
         widths = [max(len(title), *(len(line[n]) for line in lines)) for n, title in enumerate(titles)]
         for line in (titles, *lines):
-            click.echo("  ".join(_flat(cell).ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+            click.echo("  ".join(flat(cell).ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def show_fields(session: Session, pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
@@ -47,7 +48,7 @@ def show_fields(session: Session, pairs: Mapping[str, str] | Sequence[tuple[str,
     width = max((len(name) for name, _ in items), default=0)
     for name, value in items:
         label = click.style(name.ljust(width), bold=True) if has_colour() else name.ljust(width)
-        click.echo(f"{label}  {paint(value) if session.on_terminal else _flat(value)}")
+        click.echo(f"{label}  {paint(flat(value)) if session.on_terminal else flat(value)}")
 
 
 def show(session: Session, value: Any, titles: Sequence[str], lines: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -84,20 +85,23 @@ def brief(digest: str) -> str:
     return short(digest)
 
 
-def _flat(text: str) -> str:
-    """Return the text without anything that could move the cursor or start a line: what is shown may come from elsewhere."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _rich_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    for number, title in enumerate(titles):
+        table.add_column(title, overflow="fold", no_wrap=all(_is_word(line[number]) for line in lines))
     for line in lines:
-        table.add_row(*(Text.from_ansi(paint(_flat(cell))) for cell in line))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text.from_ansi(paint(flat(cell))) for cell in line))
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
+    console.width = max(console.width, needed)  # an id cut in two cannot be copied: rather let the terminal wrap the line
+    console.print(table)
+
+
+def _is_word(cell: str) -> bool:
+    return " " not in cell or len(cell) <= _SHORT

@@ -44,7 +44,7 @@ def register(session: Session, name: str, purpose: str, owner: str, risk: str, a
     from jurat.app.walk import act
     from jurat.cli.people import resolve
     from jurat.domain.commands import RegisterSystem
-    from jurat.domain.facts import RiskTier
+    from jurat.domain.values import RiskTier
 
     token = session.token()
     with session.app() as app:

@@ -10,7 +10,7 @@ from jurat.app.wiring import App
 from jurat.core.clock import format_at
 from jurat.core.files import write_secret
 from jurat.domain import commands
-from jurat.domain.facts import PrincipalType
+from jurat.domain.values import PrincipalType
 
 _TOKEN_S: Final = 7 * 86_400  # a demo workspace should still answer its owner next week
 _GRANT_S: Final = 90 * 86_400

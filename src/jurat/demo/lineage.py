@@ -24,7 +24,7 @@ from jurat.core.jsonio import dump_json
 from jurat.demo.dataset import FAVOURABLE, LABEL, PROTECTED, Row, format_csv
 from jurat.demo.train import Trained
 from jurat.domain import commands
-from jurat.domain.facts import Artefact, Artefacts, DataSheet, TrainingCode, TrainingConfig, TrainingData
+from jurat.domain.values import Artefact, Artefacts, DataSheet, TrainingCode, TrainingConfig, TrainingData
 
 MODEL: Final = "credit"
 SYSTEM: Final = "credit-decisions"

@@ -32,8 +32,8 @@ from jurat.demo.lineage import MODEL, SYSTEM
 from jurat.demo.traffic import Answer, Bank, scoring_server
 from jurat.demo.train import Trained, train
 from jurat.domain import commands, facts, rows
-from jurat.domain.facts import Clause
 from jurat.domain.gates import show_metric
+from jurat.domain.values import Clause, RiskTier
 from jurat.ledger.archive import Follower
 from jurat.ledger.evidence import EvidenceReport, verify_evidence
 from jurat.ledger.keys import load_log_keys
@@ -208,7 +208,7 @@ class _Acts:
             self.tell.fact("data set", f"{data.name}, {len(data.rows)} rows, {data.digest[:19]}…")
         owner = self.played.players["dan"].principal
         system = commands.RegisterSystem(
-            system=SYSTEM, purpose="decide on consumer credit", owner=owner, risk_tier=facts.RiskTier.HIGH, affected_persons="applicants"
+            system=SYSTEM, purpose="decide on consumer credit", owner=owner, risk_tier=RiskTier.HIGH, affected_persons="applicants"
         )
         self.act("dan", system)
         self.tell.fact("system", f"{SYSTEM}, high risk, owned by Dan Ruiz")

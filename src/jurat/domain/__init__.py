@@ -1,6 +1,7 @@
 """Floor 2: what may happen in governance. Pure: no clock, no store, no network; the same input gives the same answer.
 
 `kinds`     the catalogue of events: codes, names, retention classes
+`values`    what facts, rows and commands are made of
 `facts`     what each kind of event says (its `data`)
 `events`    the envelope around a fact; bytes in and out
 `commands`  what can be asked for, with the permission each one needs

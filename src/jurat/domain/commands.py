@@ -10,18 +10,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from jurat.domain import rows
-from jurat.domain.facts import (
-    Artefacts,
-    DataSheet,
-    Metric,
-    PrincipalType,
-    RiskTier,
-    TrainingCode,
-    TrainingConfig,
-    TrainingData,
-)
 from jurat.domain.stages import Stage, model_resource, parse_stage
 from jurat.domain.state import State
+from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import person_behind
 from jurat.domain.state import State
+from jurat.domain.values import PrincipalType
 from jurat.policy.gatefile import parse_gates
 from jurat.policy.policyset import PolicySet
 

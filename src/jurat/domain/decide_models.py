@@ -12,10 +12,10 @@ from jurat.core.errors import Conflict, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
-from jurat.domain.facts import PrincipalType
 from jurat.domain.gates import check_gates
 from jurat.domain.stages import Stage, next_stage, parse_stage
 from jurat.domain.state import State
+from jurat.domain.values import PrincipalType
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _SEMVER: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")

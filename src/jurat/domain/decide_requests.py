@@ -9,11 +9,11 @@ from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.decide_models import known_version
 from jurat.domain.events import Event
-from jurat.domain.facts import PrincipalType
 from jurat.domain.gates import approver_roles, shown_for
 from jurat.domain.roles import expiry, holders_of, person_behind, roles_held
 from jurat.domain.stages import parse_stage
 from jurat.domain.state import State
+from jurat.domain.values import PrincipalType
 
 
 def request_promotion(state: State, command: commands.RequestPromotion, context: Context) -> list[Event]:

@@ -8,8 +8,9 @@ import msgspec
 
 from jurat.core.errors import Malformed
 from jurat.core.jsonio import dump_json, load_json
-from jurat.domain.facts import FACTS, KIND_OF, Fact, PrincipalType
+from jurat.domain.facts import FACTS, KIND_OF, Fact
 from jurat.domain.kinds import Kind, kind_named
+from jurat.domain.values import PrincipalType
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):

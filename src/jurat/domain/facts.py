@@ -7,10 +7,22 @@ every version stay in `tests/vectors/events/`. No secret and no raw personal dat
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
+
+from jurat.domain.values import (
+    Artefacts,
+    Clause,
+    DataSheet,
+    Guardrail,
+    Metric,
+    PrincipalType,
+    RiskTier,
+    TrainingCode,
+    TrainingConfig,
+    TrainingData,
+)
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False):
@@ -23,15 +35,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fals
 class WorkspaceCreated(Fact, frozen=True, kw_only=True):
     tenant: str
     log_keys: list[dict[str, Any]]  # public keys of every log, as in keys/log-keys.json
-
-
-class PrincipalType(StrEnum):
-    """Who can act."""
-
-    PERSON = "person"
-    SERVICE = "service"
-    AGENT = "agent"  # an AI
-    PROCESS = "process"  # a pipeline, a job
 
 
 class PrincipalRegistered(Fact, frozen=True, kw_only=True):
@@ -126,19 +129,6 @@ class RecordsRead(Fact, frozen=True, kw_only=True):
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-class DataSheet(msgspec.Struct, frozen=True, kw_only=True):
-    """Where data came from and what is known to be wrong with it."""
-
-    purpose: str
-    source: str
-    collection_method: str
-    licence: str
-    known_biases: list[str]
-    sensitive_columns: list[str]
-    label: str
-    favourable_outcome: str
-
-
 class DatasetRegistered(Fact, frozen=True, kw_only=True):
     dataset: str  # german-credit@v1-2026-11-25
     collection: str  # `training` or `production`
@@ -146,18 +136,6 @@ class DatasetRegistered(Fact, frozen=True, kw_only=True):
     rows: int
     columns: list[str]
     sheet: DataSheet
-
-
-class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured number in base units (seconds, bytes, ratio), with its 95 % interval where it has one."""
-
-    name: str
-    value: float | None  # None: not enough data, and `reason` says why
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    group_by: str = ""  # the protected column that groups were made by
-    reason: str = ""
 
 
 class EvidenceMeasured(Fact, frozen=True, kw_only=True):
@@ -183,58 +161,12 @@ class ArtefactScanned(Fact, frozen=True, kw_only=True):
 # --- deployment ------------------------------------------------------------------------------------------------------
 
 
-class RiskTier(StrEnum):
-    """The AI Act's tiers, as far as they may be operated at all."""
-
-    MINIMAL = "minimal"
-    LIMITED = "limited"
-    HIGH = "high"
-
-
 class SystemRegistered(Fact, frozen=True, kw_only=True):
     system: str
     purpose: str
     owner: str
     risk_tier: RiskTier
     affected_persons: str
-
-
-class Artefact(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the six versioned parts: its human version and its digest."""
-
-    version: str
-    digest: str
-    size_bytes: int = 0
-
-
-class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
-    """All six parts; a version's digest is the digest of this."""
-
-    weights: Artefact  # 1.1.0-3f9a01b2c4d5
-    training_code: Artefact  # example.org/credit@<commit>
-    training_data: Artefact  # german-credit:v1-2026-11-25
-    feature_definitions: Artefact  # features-schema:1.0.0
-    serving_configuration: Artefact  # serve-config:1.0.0
-    dependencies: Artefact  # requirements-lock:sha256:…
-
-
-class TrainingData(msgspec.Struct, frozen=True, kw_only=True):
-    dataset: str
-    dataset_digest: str
-    row_count: int
-    feature_columns: list[str]
-
-
-class TrainingCode(msgspec.Struct, frozen=True, kw_only=True):
-    git_repo: str
-    git_commit: str
-    git_branch: str
-
-
-class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True):
-    hyperparameters: dict[str, Any]
-    training_duration_s: float
-    hardware: str
 
 
 class VersionRegistered(Fact, frozen=True, kw_only=True):
@@ -249,17 +181,6 @@ class VersionRegistered(Fact, frozen=True, kw_only=True):
     claimed_metrics: dict[str, float]  # what the author says; never evidence
     validation_dataset: str
     author: str
-
-
-class Clause(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition of a gate and how it stood."""
-
-    gate: str  # `automated_tests`
-    condition: str  # `accuracy >= 0.85`
-    verdict: str  # pass, fail, not_enough_data
-    found: str  # for people: `0.853 [0.81, 0.89]`
-    reason: str
-    evidence: list[str] = []  # event ids
 
 
 class GateChecked(Fact, frozen=True, kw_only=True):
@@ -315,14 +236,6 @@ class VersionRetired(Fact, frozen=True, kw_only=True):
 
 
 # --- inference and errors --------------------------------------------------------------------------------------------
-
-
-class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check on the path of a prediction did."""
-
-    name: str
-    status: str  # ran, skipped, failed_closed, failed_open
-    reason: str = ""
 
 
 class PredictionRequested(Fact, frozen=True, kw_only=True):

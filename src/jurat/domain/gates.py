@@ -15,10 +15,11 @@ from jurat.core.errors import Conflict
 from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
 from jurat.domain.evolve import evidence_key
-from jurat.domain.facts import Clause, GateChecked, Metric
+from jurat.domain.facts import GateChecked
 from jurat.domain.quorum import seats_filled
 from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
+from jurat.domain.values import Clause, Metric
 from jurat.policy.conditions import Condition, Measured, Verdict, combine
 from jurat.policy.gatefile import STAGES, AutomatedTests, BiasCheck, Gate, GateFile, HumanApproval, StagingSoak, gate_type, parse_gates
 from jurat.policy.metrics import METRICS, Scale

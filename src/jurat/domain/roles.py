@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.domain import rows
-from jurat.domain.facts import PrincipalType
 from jurat.domain.state import State
+from jurat.domain.values import PrincipalType
 
 
 def roles_held(state: State, principal: str, resource: str, now_ns: int) -> frozenset[str]:

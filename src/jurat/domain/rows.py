@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from jurat.domain.facts import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
+from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from jurat.core.errors import Conflict, JuratError
-from jurat.domain.facts import Guardrail
 from jurat.domain.rows import Endpoint, Version
 from jurat.domain.stages import Stage
+from jurat.domain.values import Guardrail
 from jurat.gateway import v2
 from jurat.guard.filters import Filter
 

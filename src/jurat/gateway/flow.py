@@ -29,8 +29,8 @@ from jurat.app.serving import Picture, ServingSnapshot
 from jurat.core.clock import Clock
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unavailable
 from jurat.domain.events import Actor, DecisionRef
-from jurat.domain.facts import Guardrail
 from jurat.domain.rows import Endpoint, Version
+from jurat.domain.values import Guardrail
 from jurat.gateway import checks, records, v2
 from jurat.gateway.checks import Checked, Verdict
 from jurat.gateway.records import Case, Recorder

@@ -18,8 +18,9 @@ from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.core.ids import new_id
 from jurat.domain import facts
 from jurat.domain.events import Actor, DecisionRef, Event, encode_event
-from jurat.domain.facts import Fact, Guardrail
+from jurat.domain.facts import Fact
 from jurat.domain.rows import Endpoint
+from jurat.domain.values import Guardrail
 from jurat.gateway import v2
 from jurat.ledger.layout import LogName
 

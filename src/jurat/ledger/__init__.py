@@ -14,7 +14,7 @@ Writing      `sequencer` indices and commitments · `engine` the write path · `
              `producers` what entries say about producers · `salts` the newest salts · `create` the birth of logs
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
 Its clients  `client` blocking · `async_client` for the gateway
-Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which of them count · `compact`
+Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which count · `compact`
 Queries      `query` one answer from two sources · `stored` `tail` what they are made of · `sql` `sql_child` locked DuckDB
 Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-tiles out of the arrays
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`

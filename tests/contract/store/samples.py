@@ -9,6 +9,7 @@ from jurat.core.clock import FixedClock, format_at
 from jurat.core.ids import new_id
 from jurat.domain import facts
 from jurat.domain.events import Actor, Event
+from jurat.domain.values import Artefact, Artefacts, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
 
 CLOCK = FixedClock(1_764_100_000_000_000_000)
 ALICE, BOB, CAROL = sorted(new_id("prn", CLOCK) for _ in range(3))
@@ -22,12 +23,12 @@ def digest(text: str) -> str:
 def event(data: facts.Fact, *, by: str = ALICE, resource: str = "workspace") -> Event:
     """Return the fact in an envelope of its own moment."""
     CLOCK.advance(0.001)
-    actor = Actor(principal=by, type=facts.PrincipalType.PERSON, chain=[by])
+    actor = Actor(principal=by, type=PrincipalType.PERSON, chain=[by])
     return Event(id=new_id("evt", CLOCK), at=format_at(CLOCK.now_ns()), actor=actor, resource=resource, data=data)
 
 
 def principal(who: str) -> Event:
-    return event(facts.PrincipalRegistered(principal=who, type=facts.PrincipalType.PERSON, owner=None, name=None))
+    return event(facts.PrincipalRegistered(principal=who, type=PrincipalType.PERSON, owner=None, name=None))
 
 
 def grant(name: str, who: str = ALICE, role: str = "ml_engineer") -> Event:
@@ -51,9 +52,9 @@ def denied(command: str = "PromoteVersion") -> Event:
 
 
 def version_registered(version: str = "credit@1.1.0") -> Event:
-    artefacts = facts.Artefacts(
+    artefacts = Artefacts(
         **{
-            part: facts.Artefact(version=f"{part}:1.0.0", digest=digest(version + part))
+            part: Artefact(version=f"{part}:1.0.0", digest=digest(version + part))
             for part in ("weights", "training_code", "training_data", "feature_definitions", "serving_configuration", "dependencies")
         }
     )
@@ -64,11 +65,9 @@ def version_registered(version: str = "credit@1.1.0") -> Event:
             system="lending",
             digest=digest(version),
             artefacts=artefacts,
-            training_data=facts.TrainingData(
-                dataset="german@1", dataset_digest=digest("data"), row_count=400, feature_columns=["age", "sum"]
-            ),
-            training_code=facts.TrainingCode(git_repo="example.org/credit", git_commit="0" * 40, git_branch="main"),
-            training_config=facts.TrainingConfig(hyperparameters={"depth": 3, "rate": 0.1}, training_duration_s=1.5, hardware="2 cores"),
+            training_data=TrainingData(dataset="german@1", dataset_digest=digest("data"), row_count=400, feature_columns=["age", "sum"]),
+            training_code=TrainingCode(git_repo="example.org/credit", git_commit="0" * 40, git_branch="main"),
+            training_config=TrainingConfig(hyperparameters={"depth": 3, "rate": 0.1}, training_duration_s=1.5, hardware="2 cores"),
             claimed_metrics={"accuracy": 0.9},
             validation_dataset="german@1",
             author=ALICE,
@@ -82,7 +81,7 @@ def story() -> Iterator[Event]:
     yield principal(BOB)
     yield grant("grt_1", BOB)
     yield event(
-        facts.SystemRegistered(system="lending", purpose="loans", owner=ALICE, risk_tier=facts.RiskTier.HIGH, affected_persons="applicants")
+        facts.SystemRegistered(system="lending", purpose="loans", owner=ALICE, risk_tier=RiskTier.HIGH, affected_persons="applicants")
     )
     yield version_registered()
     yield event(
@@ -93,8 +92,8 @@ def story() -> Iterator[Event]:
             dataset="german@1",
             dataset_digest=digest("data"),
             metrics=[
-                facts.Metric(name="accuracy", value=0.75, low=0.7, high=0.8, n=300),
-                facts.Metric(name="soak", value=None, reason="none"),
+                Metric(name="accuracy", value=0.75, low=0.7, high=0.8, n=300),
+                Metric(name="soak", value=None, reason="none"),
             ],
             method="held out",
             environment={"python": "3.11"},

@@ -138,7 +138,7 @@ def test_a_change_beside_the_act_is_refused_even_within_one(store: Store) -> Non
 @pytest.mark.parametrize("role", SEEN_BY)
 def test_a_governance_role_sees_its_tables_and_changes_nothing(role: str, session: Session) -> None:
     admin = session("owner")
-    admin.execute("RESET ROLE")
+    admin.execute("SET ROLE NONE")
     admin.execute(f"SET SESSION AUTHORIZATION {role}")
     for table in ROWS:
         if table in SEEN_BY[role]:

@@ -24,7 +24,7 @@ def shaped(cluster: Cluster, session: Session) -> tuple[str, psycopg.Connection]
 
 def test_migrating_twice_changes_nothing(shaped: tuple[str, psycopg.Connection]) -> None:
     dsn, owner = shaped
-    owner.execute("RESET ROLE")
+    owner.execute("SET ROLE NONE")
     before = owner.execute("SELECT * FROM public.jurat_migration").fetchall()
     migrate(dsn)
     assert owner.execute("SELECT * FROM public.jurat_migration").fetchall() == before
@@ -43,7 +43,7 @@ def test_a_dropped_table_comes_back_with_guard_and_grants(shaped: tuple[str, psy
 
 def test_a_database_of_a_newer_jurat_is_refused(shaped: tuple[str, psycopg.Connection]) -> None:
     dsn, owner = shaped
-    owner.execute("RESET ROLE")
+    owner.execute("SET ROLE NONE")
     owner.execute("INSERT INTO public.jurat_migration VALUES (2, 'sha256:x')")
     with pytest.raises(Unavailable) as caught:
         migrate(dsn)
@@ -52,7 +52,7 @@ def test_a_database_of_a_newer_jurat_is_refused(shaped: tuple[str, psycopg.Conne
 
 def test_an_edited_migration_is_refused(shaped: tuple[str, psycopg.Connection]) -> None:
     dsn, owner = shaped
-    owner.execute("RESET ROLE")
+    owner.execute("SET ROLE NONE")
     owner.execute("UPDATE public.jurat_migration SET digest = 'sha256:x'")
     with pytest.raises(Malformed) as caught:
         migrate(dsn)

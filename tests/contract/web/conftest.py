@@ -14,8 +14,8 @@ from jurat.app.bootstrap import init_workspace, remove_workspace
 from jurat.app.walk import act
 from jurat.app.wiring import App, open_app
 from jurat.domain.commands import GrantRole, IssueToken, RegisterPrincipal
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import expiry
+from jurat.domain.values import PrincipalType
 
 
 class Live(NamedTuple):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from tests.scenes.governed import World
@@ -11,6 +14,7 @@ from tests.unit.cli.conftest import Jurat
 
 from jurat.cli.main import run
 from jurat.cli.session import Session
+from jurat.cli.show import show_table
 from jurat.core import errors
 
 
@@ -131,3 +135,25 @@ def test_a_read_of_training_data_by_an_analyst_is_refused_and_recorded(jurat: Ju
     assert said.code == 3
     assert world.store.events[-1].kind.name == "act.denied.v1"
     assert world.store.events[-1].id in said.err
+
+
+def test_whoever_stops_reading_is_no_fault_of_ours() -> None:
+    code = "from jurat.cli.main import main; main(['--help'])"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+def test_a_terminal_gets_a_table_whose_ids_are_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(Session, "on_terminal", property(lambda _self: True))
+    monkeypatch.setenv("COLUMNS", "40")
+    ids = [f"evt_{'0' * 25}{n}" for n in range(3)]
+    lines = [[i, "Ada Lovelace", "because of this and that and much else besides"] for i in ids]
+    show_table(Session(), ["event", "by", "why"], lines, empty="")
+    out = capsys.readouterr().out
+    assert all(i in out for i in ids)
+    assert "Ada Lovelace" in out
+    assert "\x1b" not in out

@@ -11,8 +11,8 @@ from jurat.domain.context import Context
 from jurat.domain.decide import decide
 from jurat.domain.events import Actor, Event
 from jurat.domain.evolve import evolve
-from jurat.domain.facts import Artefact, Artefacts, DataSheet, Metric, PrincipalType
 from jurat.domain.state import MemoryState
+from jurat.domain.values import Artefact, Artefacts, DataSheet, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
 
 START_NS = 1_764_100_000_000_000_000
 ROLES = frozenset({"data_scientist", "ml_engineer", "ml_lead", "product_owner", "operator"})
@@ -116,7 +116,7 @@ class Law:
             self.do(
                 "dan",
                 commands.RegisterSystem(
-                    system="credit", purpose="p", owner="prn_dan", risk_tier=facts.RiskTier.HIGH, affected_persons="applicants"
+                    system="credit", purpose="p", owner="prn_dan", risk_tier=RiskTier.HIGH, affected_persons="applicants"
                 ),
             )
         self.do("ada", version_command(version, weights))
@@ -183,9 +183,9 @@ def version_command(version: str = "1.0.0", weights: str = "a", **changes: Any) 
             weights=part(weights), training_code=part("b"), training_data=part("d"), feature_definitions=part("e"),
             serving_configuration=part("f"), dependencies=part("0"),
         ),
-        "training_data": facts.TrainingData(dataset="loans@v1", dataset_digest=digest("d"), row_count=10, feature_columns=["x"]),
-        "training_code": facts.TrainingCode(git_repo="example.org/r", git_commit="1" * 40, git_branch="main"),
-        "training_config": facts.TrainingConfig(hyperparameters={"c": 1}, training_duration_s=1.0, hardware="cpu"),
+        "training_data": TrainingData(dataset="loans@v1", dataset_digest=digest("d"), row_count=10, feature_columns=["x"]),
+        "training_code": TrainingCode(git_repo="example.org/r", git_commit="1" * 40, git_branch="main"),
+        "training_config": TrainingConfig(hyperparameters={"c": 1}, training_duration_s=1.0, hardware="cpu"),
         "claimed_metrics": {"accuracy": 0.99},
         "validation_dataset": "loans@v1",
     }  # fmt: skip

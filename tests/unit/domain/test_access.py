@@ -8,8 +8,8 @@ from tests.unit.domain.law import Law
 from jurat.core.clock import format_at
 from jurat.core.errors import Conflict, Denied, JuratError, Malformed, NotFound
 from jurat.domain import commands, facts, rows
-from jurat.domain.facts import PrincipalType
 from jurat.domain.roles import in_scope, person_behind, roles_held
+from jurat.domain.values import PrincipalType
 
 
 @pytest.fixture

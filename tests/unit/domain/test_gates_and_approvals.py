@@ -7,9 +7,9 @@ from tests.unit.domain.law import GATES, Law
 
 from jurat.core.errors import Conflict, Denied, JuratError
 from jurat.domain import commands, rows
-from jurat.domain.facts import PrincipalType
 from jurat.domain.gates import check_gates
 from jurat.domain.stages import Stage
+from jurat.domain.values import PrincipalType
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.domain.law import Law, dataset, digest, version_command
 
 from jurat.core.errors import Conflict, JuratError, Malformed, NotFound
-from jurat.domain import commands, facts, rows
-from jurat.domain.facts import Metric
+from jurat.domain import commands, rows
+from jurat.domain.values import Metric, TrainingData
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_a_version_is_three_numbers(law: Law, version: str) -> None:
 
 def test_training_data_must_be_the_registered_bytes(law: Law) -> None:
     law.register()
-    other = facts.TrainingData(dataset="loans@v1", dataset_digest=digest("e"), row_count=10, feature_columns=["x"])
+    other = TrainingData(dataset="loans@v1", dataset_digest=digest("e"), row_count=10, feature_columns=["x"])
     refused(law, "ada", version_command("2.0.0", training_data=other), Conflict, "digest_mismatch")
-    unknown = facts.TrainingData(dataset="loans@v9", dataset_digest=digest("e"), row_count=10, feature_columns=["x"])
+    unknown = TrainingData(dataset="loans@v9", dataset_digest=digest("e"), row_count=10, feature_columns=["x"])
     refused(law, "ada", version_command("2.0.0", training_data=unknown), NotFound, "not_found")
 
 

@@ -17,8 +17,8 @@ from jurat.core.errors import Denied, JuratError, Unavailable
 from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Actor, DecisionRef, Event, decode_event
-from jurat.domain.facts import Artefact, Artefacts, PrincipalType
 from jurat.domain.state import MemoryState, Put, State
+from jurat.domain.values import Artefact, Artefacts, PrincipalType
 from jurat.gateway.flow import Door
 from jurat.gateway.records import Recorder
 from jurat.gateway.upstream import Reply, Upstream

@@ -28,7 +28,7 @@ from jurat.core.workspace import Workspace
 from jurat.domain import facts
 from jurat.domain.context import Context
 from jurat.domain.events import Actor, Event, decode_event
-from jurat.domain.facts import Artefact, Artefacts, PrincipalType
+from jurat.domain.values import Artefact, Artefacts, PrincipalType, TrainingCode, TrainingConfig, TrainingData
 from jurat.ledger.layout import LogName
 
 WEIGHTS = "sha256:" + "1" * 64
@@ -173,9 +173,9 @@ class Site:
             facts.PrincipalRegistered(principal="prn_client", type=PrincipalType.SERVICE, owner="prn_operator", name="loan desk"),
             facts.VersionRegistered(
                 version="credit@1.1.0", model="credit", system="lending", digest=VERSION_DIGEST, artefacts=artefacts,
-                training_data=facts.TrainingData(dataset="d", dataset_digest="sha256:" + "4" * 64, row_count=1, feature_columns=["age"]),
-                training_code=facts.TrainingCode(git_repo="r", git_commit="c", git_branch="b"),
-                training_config=facts.TrainingConfig(hyperparameters={}, training_duration_s=1.0, hardware="h"),
+                training_data=TrainingData(dataset="d", dataset_digest="sha256:" + "4" * 64, row_count=1, feature_columns=["age"]),
+                training_code=TrainingCode(git_repo="r", git_commit="c", git_branch="b"),
+                training_config=TrainingConfig(hyperparameters={}, training_duration_s=1.0, hardware="h"),
                 claimed_metrics={}, validation_dataset="d", author="prn_operator",
             ),
         )  # fmt: skip
