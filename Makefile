@@ -10,7 +10,6 @@ XDIST  ?= 2
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export UV_LINK_MODE ?= copy
-export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo serve check format test test-long bench lock wheel clean
@@ -68,11 +67,11 @@ $(VENV)/bin/python:
 	  $(VENV)/bootstrap/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r locks/uv.txt; }
 
 $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
-	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/run.txt
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/run.txt
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/build.txt
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/.run
-	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/dev.txt
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/dev.txt
 	@touch $@

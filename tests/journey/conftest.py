@@ -10,7 +10,8 @@ import pytest
 
 from jurat.app.bootstrap import remove_workspace
 from jurat.cli.demo import Teller
-from jurat.demo.story import Played, play
+from jurat.demo.played import Played
+from jurat.demo.story import play
 
 
 class Kept(Teller):

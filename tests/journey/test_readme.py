@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.journey.conftest import Kept
 
-from jurat.demo.story import Played
+from jurat.demo.played import Played
 
 pytestmark = [pytest.mark.xdist_group("journey"), pytest.mark.timeout(400)]
 README = Path(__file__).parents[2] / "README.md"

@@ -80,6 +80,10 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
         protected=dataset.sheet.sensitive_columns,
         min_group_size=app.settings.min_group_size,
     )
+    if (measured.dataset_digest, measured.features_digest) != (dataset.digest, version.artefacts.feature_definitions.digest):
+        raise Conflict(  # the files changed between our look and the measuring process's
+            "the files changed while they were measured", hint="keep them still and measure again", code="digest_mismatch"
+        )
     for evidence_type, metrics in (("evaluation", measured.evaluation), ("bias_test", measured.bias_test)):
         command = commands.RecordEvidence(
             version=version.version,

@@ -14,7 +14,7 @@ from jurat.cli.verbs import verb
 
 if TYPE_CHECKING:
     from jurat.app.ask import Story
-    from jurat.demo.story import Refusal
+    from jurat.demo.played import Refusal
     from jurat.domain.values import Clause
 
 _WIDTH: Final = 128

@@ -47,9 +47,7 @@ class Attack(NamedTuple):
     faults: list[Fault]
 
 
-def attack_ledger(
-    workspace: Workspace, settings: Settings, target: Target, older: Path, kept_checkpoints: list[str], progress: Callable[[str], None]
-) -> list[Attack]:
+def attack_ledger(workspace: Workspace, settings: Settings, target: Target, older: Path, kept_checkpoints: list[str]) -> list[Attack]:
     """Play every attack on the ledger's files, one after the other; the workspace is afterwards as it was.
 
     Args:
@@ -76,7 +74,6 @@ def attack_ledger(
     ]
     results = []
     for name, done, attack in attacks:
-        progress(name)
         with _undone(workspace):
             attack()
             results.append(Attack(name, done, *_look(workspace, settings, kept_checkpoints)))

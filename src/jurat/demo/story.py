@@ -12,123 +12,35 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from jurat.app import ask, cases, evaluate, soak
 from jurat.app.bootstrap import init_workspace, remove_workspace
-from jurat.app.refold import compare_state, rebuild_state
 from jurat.app.tree import Tree
 from jurat.app.walk import Done, act
-from jurat.app.wiring import App, attach_app, open_app
+from jurat.app.wiring import App, attach_app
 from jurat.core.errors import Conflict, Denied
 from jurat.core.settings import Settings, load_settings
-from jurat.core.workspace import Workspace
 from jurat.demo import cheat, lineage
-from jurat.demo.cast import Player, enter
+from jurat.demo.cast import enter
 from jurat.demo.dataset import load_rows, split_rows
+from jurat.demo.finale import cheat_ledger, cheat_view
 from jurat.demo.lineage import MODEL, SYSTEM
+from jurat.demo.played import FIRST, SECOND, Played, Refusal, Teller
 from jurat.demo.traffic import Answer, Bank, scoring_server
 from jurat.demo.train import Trained, train
 from jurat.domain import commands, facts, rows
 from jurat.domain.gates import show_metric
-from jurat.domain.values import Clause, RiskTier
-from jurat.ledger.archive import Follower
-from jurat.ledger.evidence import EvidenceReport, verify_evidence
+from jurat.domain.values import RiskTier
+from jurat.ledger.evidence import verify_evidence
 from jurat.ledger.keys import load_log_keys
-from jurat.ledger.layout import ANCHOR, checkpoint_file, class_logs, log_keys_file, parse_log_name
+from jurat.ledger.layout import log_keys_file, parse_log_name
 from jurat.ledger.prove import prove_event
-from jurat.store.connect import attach_database
-from jurat.store.rebuild import Difference
-from jurat.store.store import Store
 
-FIRST, SECOND = f"{MODEL}@1.0.0", f"{MODEL}@1.1.0"
 CONFIDENCE_FLOOR: Final = 0.6
 SOAK_REQUESTS: Final = 60
-GATES: Final = """\
-# The gates of the demo: the form is the house's, the thresholds are ones that 1,000 loans of 1973-75 can honestly meet or miss.
-deployment_gates:
-  staging:
-    - type: automated_tests
-      required: true
-      checks:
-        - accuracy >= 0.70
-        - latency_p99 <= 100ms
-        - memory_usage <= 2GB
-
-    - type: bias_check
-      required: true
-      checks:
-        - demographic_parity_difference <= 0.1
-        - equalized_odds_difference <= 0.15
-
-  production:
-    - type: staging_soak
-      required: true
-      duration: 3s
-      success_criteria:
-        - error_rate <= 0.1%
-        - no_critical_alerts
-
-    - type: human_approval
-      required: true
-      approvers:
-        - role: ml_lead
-        - role: product_owner
-"""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A no, with its rule, its reason and what would have made it pass."""
-
-    name: str
-    code: str
-    detail: str
-    hint: str
-    event: str
-
-
-class Teller(Protocol):
-    """Who tells the story. The CLI prints it; a test keeps it. `names` says who a `prn_…` is, in the story only."""
-
-    names: dict[str, str]
-
-    def chapter(self, title: str) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-    def fact(self, label: str, value: str) -> None: ...
-
-    def clauses(self, title: str, clauses: list[Clause]) -> None: ...
-
-    def refused(self, who: str, what: str, refusal: Refusal) -> None: ...
-
-    def story(self, story: ask.Story) -> None: ...
-
-    def attack(self, name: str, done: str, found: list[str]) -> None: ...
-
-
-@dataclass
-class Played:
-    """What the story left behind."""
-
-    workspace: Workspace
-    players: dict[str, Player] = field(default_factory=dict)
-    gates: dict[str, facts.GateChecked] = field(default_factory=dict)
-    refusals: list[Refusal] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    overridden: str = ""
-    refused_applicant: str = ""
-    story: ask.Story | None = None
-    evidence_file: Path | None = None
-    evidence: EvidenceReport | None = None
-    attacks: list[cheat.Attack] = field(default_factory=list)
-    target: cheat.Target | None = None
-    edited_rows: list[Difference] = field(default_factory=list)
-    faults_after: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
@@ -145,7 +57,14 @@ def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
     if replace and (root / "jurat.toml").exists():
         remove_workspace(root)
     settings = Settings(api_port=0, gateway_port=0)
-    created = init_workspace(root, operator_name="Olga Brandt", settings=settings, gates=GATES, throwaway=True)
+    gates = (files("jurat.demo") / "data" / "gates.yaml").read_text("utf-8")
+    created = init_workspace(
+        root,
+        operator_name="Olga Brandt",
+        settings=settings,
+        gates=(files("jurat.demo") / "data" / "gates.yaml").read_text("utf-8"),
+        throwaway=True,
+    )
     played = Played(created.workspace)
     tell.chapter("A workspace")
     tell.fact("workspace", str(root))
@@ -160,8 +79,8 @@ def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
         ):
             _Acts(app, tree, tell, played, operator, scratch).run()
         tell.chapter("Cheat: an attacker with full rights on disk and in the database")
-        _cheat_ledger(played, tell, scratch)
-        _cheat_view(played, tell, operator)
+        cheat_ledger(played, tell, scratch / "older")
+        cheat_view(played, tell)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     played.seconds["story"] = time.monotonic() - began
@@ -370,36 +289,3 @@ class _Acts:
             self.tell.refused(player.name, what, self.played.refusals[-1])
             return
         raise Conflict(f"the story expected a refusal: {name}", code="story_broken")
-
-
-def _cheat_ledger(played: Played, tell: Teller, scratch: Path) -> None:
-    workspace, target = played.workspace, played.target
-    assert target is not None
-    settings = load_settings(workspace)
-    with Follower(workspace.ledger, settings.tenant) as follower:
-        follower.step(flush=True)  # so that there is an archive to attack
-    kept = [checkpoint_file(workspace.ledger, log).read_text() for log in [*class_logs(settings.tenant), ANCHOR]]
-    played.attacks = cheat.attack_ledger(workspace, settings, target, scratch / "older", kept, lambda _name: None)
-    for attack in played.attacks:
-        tell.attack(attack.name, attack.done, attack.found)
-    played.faults_after = [cheat.describe(fault) for fault in cheat.look(workspace, settings, kept)]
-
-
-def _cheat_view(played: Played, tell: Teller, operator: str) -> None:
-    """Edit a row as the database's owner, with the trigger off; fold the ledger again, find it, put it right."""
-    with open_app(played.workspace, throwaway=True) as app:
-        fay = played.players["fay"].token
-        with Store.open(attach_database(app.workspace).dsn("owner"), application="attacker") as owner, owner.connection() as connection:
-            connection.execute("ALTER TABLE view.versions DISABLE TRIGGER USER")
-            connection.execute("UPDATE view.versions SET row = jsonb_set(row, '{stage}', '\"production\"') WHERE key = %s", [FIRST])
-            connection.execute("ALTER TABLE view.versions ENABLE TRIGGER USER")
-        played.edited_rows = compare_state(app, fay)
-        found = [f"row `{d.key}` of view.{d.table} {d.what}: {_fields(d)}; its event is {d.as_of}" for d in played.edited_rows]
-        tell.attack("edit a row of view.*", f"set the stage of `{FIRST}` to production, with the trigger off", found)
-        rebuild_state(app, fay)
-        played.faults_after += [f"view.{d.table} `{d.key}` {d.what}" for d in compare_state(app, fay)]
-    tell.say("everything was put back; the workspace verifies" if not played.faults_after else f"NOT whole: {played.faults_after}")
-
-
-def _fields(difference: Difference) -> str:
-    return ", ".join(f"{name} is {found}, the ledger says {expected}" for name, (expected, found) in difference.fields.items())
