@@ -146,6 +146,15 @@ def test_3_the_gate_lies_on_the_path_of_the_effect(world: World, changes: dict[s
     assert len(world.model.asked) == 1
 
 
+def test_3_an_endpoint_for_trying_out_serves_any_stage_but_the_last(world: World) -> None:
+    world.endpoint(stage="development")
+    for stage in ("development", "staging", "production"):
+        world.version(stage=stage)
+        ask(world)
+    world.version(stage="retired")
+    refused(world, Conflict)
+
+
 def test_3_an_endpoint_whose_version_is_unknown_serves_nothing(world: World) -> None:
     world.endpoint(version="credit@9.9.9")
     refused(world, Conflict)
