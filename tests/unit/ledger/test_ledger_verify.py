@@ -116,6 +116,15 @@ def test_an_altered_hash_is_named(scene: Scene, level: int, index: int) -> None:
     assert faults[0].file == f"main/inference/L{level}"
 
 
+@pytest.mark.parametrize(("name", "count"), [("L0", 650), ("L0", 0), ("L1", 1)])
+def test_a_level_that_is_cut_is_named(scene: Scene, name: str, count: int) -> None:
+    path = INFERENCE.directory(scene.root) / name
+    path.write_bytes(path.read_bytes()[: 32 * count + 5])
+    faults = scene.verify().faults
+    assert [(f.what, f.log, f.file) for f in faults] == [("tree_altered", "main/inference", f"main/inference/{name}")]
+    assert f"ends after {count} hashes" in faults[0].detail
+
+
 def test_a_wrong_size_prefix_is_named(scene: Scene) -> None:
     attacks.flip_byte(INFERENCE.directory(scene.root) / "entries", 17 * 61)
     assert places(scene.verify().faults) == {("entry_altered", "main/inference", 17, None)}
