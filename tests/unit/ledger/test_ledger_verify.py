@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -386,6 +387,23 @@ def test_a_kept_checkpoint_of_another_history_is_a_fork(untouched: Scene) -> Non
     assert places(untouched.verify(since=(other,)).faults) == {("forked", "main/inference", 99, None)}
 
 
+def test_an_older_lock_store_is_named(scene: Scene) -> None:
+    old = scene.lock.read_bytes()
+    write(scene, FixedClock(START_NS + 60_000_000_000), (25,), archived_rounds=9, epoch=2)
+    scene.lock.write_bytes(old)
+    faults = scene.verify().faults
+    assert {(f.what, f.log) for f in faults} == {("rolled_back", log) for log in ("main/inference", "main/deployment", "anchor")}
+    assert all("the lock store is an older copy" in f.detail for f in faults)
+
+
+def test_a_lock_store_row_that_is_not_its_note_is_named(scene: Scene) -> None:
+    database = sqlite3.connect(scene.lock)
+    with database:
+        database.execute("UPDATE logs SET size = 699 WHERE size = 700")
+    database.close()
+    assert [(f.what, f.log) for f in scene.verify().faults] == [("checkpoint_bad", "main/inference")]
+
+
 # --- the operator who cheats, with the signing key -------------------------------------------------------------------
 
 
@@ -397,6 +415,13 @@ def change_entry(scene: Scene, log: LogName, index: int, **fields: object) -> No
     attacks.change_journal(scene, log, lambda at, entry, salt, raw: (entries[at], salt, raw))
     attacks.change_rows(scene, log, lambda rows: [row | fields if row["idx"] == index else row for row in rows])
     attacks.sign_again(scene, log)
+
+
+def test_a_checkpoint_of_another_origin_by_the_same_keys_is_refused(scene: Scene) -> None:
+    signer = load_signers(scene.workspace, scene.settings, FixedClock(START_NS))[INFERENCE]
+    other = format_checkpoint(Checkpoint("jurat.local/main/other", 700, b"\x07" * 32))
+    checkpoint_file(scene.root, INFERENCE).write_text(sign_note(other, signer.checkpoint))
+    assert [(f.what, f.log) for f in scene.verify().faults] == [("checkpoint_bad", "main/inference")]
 
 
 def test_history_rewritten_and_signed_again_is_betrayed_by_anchor_and_kept_checkpoint(scene: Scene) -> None:
