@@ -314,6 +314,19 @@ def test_a_journal_that_is_shorter_than_the_published_log_is_named(bench: Bench)
         bench.events().find(event_id(INFERENCE, 13))
 
 
+def test_a_removed_manifest_does_not_hide_what_the_journal_no_longer_holds(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, segment_size=4_096)
+    bench.append(20)
+    bench.archive()
+    assert bench.shorten_journal() > 1
+    bench.append(1)
+    for manifest in bench.events_dir.glob("manifest-*.json"):
+        manifest.unlink()
+    with pytest.raises(Tampered, match="events 0 to [0-9]+ of log `main/inference` are neither in the archive nor in the journal"):
+        bench.events().as_of()
+    bench.close()
+
+
 def test_a_missing_public_checkpoint_does_not_hide_a_tail(bench: Bench) -> None:
     path = checkpoint_file(bench.root, INFERENCE)
     whole = path.read_bytes()
