@@ -19,7 +19,7 @@ from jurat.ledger.create import create_ledger, load_signers
 from jurat.ledger.engine import Engine
 from jurat.ledger.layout import LogName
 from jurat.ledger.lockstore import LockStore
-from jurat.ledger.publish import Publisher
+from jurat.ledger.publish import ForwardClock, Publisher
 from jurat.ledger.recover import recover
 from jurat.ledger.sequencer import ProducerKey, Submission, Verdict
 
@@ -44,9 +44,11 @@ class OpenLedger:
 
     def __init__(self, workspace: Workspace, *, clock: Clock | None = None, segment_size: int = 1024 * 1024) -> None:
         settings, clock = Settings(), clock or SystemClock()
-        signers = load_signers(workspace, settings, clock)
+        sealing_clock = ForwardClock(clock)
+        signers = load_signers(workspace, settings, sealing_clock)
         self.workspace, self.clock, self.signers = workspace, clock, signers
         self.lock = LockStore(lock_file(workspace, settings))
+        sealing_clock.start_at(self.lock.logs.values())
         self.engine: Engine | None = None
         try:
             self.engine, state = recover(workspace.ledger, signers, self.lock, segment_size=segment_size)
@@ -60,7 +62,7 @@ class OpenLedger:
             self.lock,
             engine.arrays,
             state,
-            clock,
+            sealing_clock,
             lambda entries: engine.append_anchors(entries, clock.now_ns()),
         )
 

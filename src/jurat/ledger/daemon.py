@@ -30,7 +30,7 @@ from jurat.ledger.journal import SEGMENT_SIZE
 from jurat.ledger.layout import events_directory, journal_directory
 from jurat.ledger.lockstore import LockStore
 from jurat.ledger.manifest import high_water
-from jurat.ledger.publish import Publisher
+from jurat.ledger.publish import ForwardClock, Publisher
 from jurat.ledger.recover import recover
 from jurat.ledger.server import Server
 
@@ -81,9 +81,10 @@ def _hold(workspace: Workspace) -> IO[bytes]:
 
 
 def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segment_size: int) -> None:
-    clock = SystemClock()
-    signers = load_signers(workspace, settings, clock)
+    clock, sealing_clock = SystemClock(), ForwardClock(SystemClock())
+    signers = load_signers(workspace, settings, sealing_clock)
     lock = LockStore(lock_file(workspace, settings))
+    sealing_clock.start_at(lock.logs.values())
     engine, state = recover(workspace.ledger, signers, lock, segment_size=segment_size)
     wish_to_seal = threading.Event()
     desk = Desk(
@@ -101,7 +102,7 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
         server.append_anchors(entries)
         return engine.snapshot()
 
-    publisher = Publisher(workspace.ledger, signers, lock, engine.arrays, state, clock, append_anchors)
+    publisher = Publisher(workspace.ledger, signers, lock, engine.arrays, state, sealing_clock, append_anchors)
 
     stopping, done = threading.Event(), threading.Event()
 

@@ -31,6 +31,25 @@ SegmentEnds = dict[int, dict[LogName, int]]
 """For each journal segment, how far each log comes in it: the index after its last entry there."""
 
 
+class ForwardClock:
+    """The clock of signatures: it may stand still, but never goes back, not even over a restart.
+
+    So the newest checkpoint always has the newest time, whatever is done to the machine's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_ns = 0
+
+    def now_ns(self) -> int:
+        self._last_ns = max(self._last_ns, self._clock.now_ns())
+        return self._last_ns
+
+    def start_at(self, locked: Iterable[Locked]) -> None:
+        """Do not go behind what was sealed already."""
+        self._last_ns = max(self._last_ns, *(each.sealed_ns for each in locked))
+
+
 class SealedState(NamedTuple):
     """What recovery found: where sealing goes on."""
 
@@ -50,7 +69,7 @@ class Publisher:
         lock: LockStore,
         arrays: dict[LogName, LogArrays],
         state: SealedState,
-        clock: Clock,
+        clock: ForwardClock,
         append_anchors: Callable[[Sequence[bytes]], Snapshot],
     ) -> None:
         self._root = ledger_root
@@ -116,7 +135,7 @@ class Publisher:
         if not grown:
             return
         self._read_back(snapshot.position)
-        sealed_ns = max(self._clock.now_ns(), *(self.sealed(log).sealed_ns for log in grown))
+        sealed_ns = self._clock.now_ns()
         swaps = [self._sign(log, *snapshot.logs[log], sealed_ns) for log in grown]
         reach("after_sign_before_cas")
         self._lock.commit(swaps, snapshot.position.group)

@@ -326,15 +326,18 @@ def test_deposed_sealer_stops_and_publishes_nothing(workspace: Workspace) -> Non
     assert read_public(workspace, INFERENCE)[0] == 600
 
 
-def test_sealing_time_never_goes_back(tmp_path: Path) -> None:
+def test_signing_time_never_goes_back_not_even_over_a_restart(tmp_path: Path) -> None:
     workspace, clock = make_workspace(tmp_path / "ws"), FixedClock(2_000_000_000_000_000_000)
-    with OpenLedger(workspace, clock=clock) as ledger:
-        ledger.append(INFERENCE, 1, RAWS[:1])
-        ledger.publish()
-        clock.advance(-100)
-        ledger.append(INFERENCE, 2, RAWS[:1])
-        ledger.publish()
-        assert ledger.publisher.sealed(INFERENCE).sealed_ns == 2_000_000_000_000_000_000
+    times = []
+    for seq, step_s in enumerate((0, -100, -100, 300), 1):
+        clock.advance(step_s)
+        with OpenLedger(workspace, clock=clock) as ledger:
+            ledger.append(INFERENCE, seq, RAWS[:1])
+            ledger.publish()
+            note = ledger.publisher.sealed(INFERENCE).note
+            signatures = open_note(note, [key.verifier for key in ledger.signers[INFERENCE].checkpoint]).signatures
+            times.append((ledger.publisher.sealed(INFERENCE).sealed_ns // 10**9, signatures[1].timestamp_s))
+    assert times == [(2_000_000_000,) * 2] * 3 + [(2_000_000_100,) * 2]
 
 
 # ── removal of segments ─────────────────────────────────────────────────────────────────────────────────────────────
