@@ -76,18 +76,13 @@ class Follower:
             Unavailable: the disk refused; nothing is listed that is not there, and the next step tries again.
             Tampered: see `Tail.refresh`.
         """
-        self._tail.refresh(self._manifest.high_water)
         written = 0
-        while due := [log for log in self._logs if self._is_due(str(log), flush=flush)]:
-            high_water, parts = dict(self._manifest.high_water), list(self._manifest.parts)
-            for log in due:
-                start = high_water.get(str(log), 0)
-                high_water[str(log)] = min(self._tail.sealed[str(log)], start + _STEP_ROWS)
-                parts += self._write_parts(log, start, high_water[str(log)])
-                written += high_water[str(log)] - start
-            self._commit(high_water=high_water, parts=tuple(parts))
-            self._tail.forget(high_water)
-        return written
+        while True:
+            self._tail.refresh(self._manifest.high_water)
+            more = self._archive_due(flush=flush or not self._tail.is_whole)
+            written += more
+            if self._tail.is_whole or not more:
+                return written
 
     def compact(self, *, everything: bool = False) -> int:
         """Merge small parts of one log, kind and day; return how many files went away.
@@ -132,6 +127,19 @@ class Follower:
     def manifest(self) -> Manifest:
         """The manifest that holds."""
         return self._manifest
+
+    def _archive_due(self, *, flush: bool) -> int:
+        written = 0
+        while due := [log for log in self._logs if self._is_due(str(log), flush=flush)]:
+            high_water, parts = dict(self._manifest.high_water), list(self._manifest.parts)
+            for log in due:
+                start = high_water.get(str(log), 0)
+                high_water[str(log)] = min(self._tail.sealed[str(log)], start + _STEP_ROWS)
+                parts += self._write_parts(log, start, high_water[str(log)])
+                written += high_water[str(log)] - start
+            self._commit(high_water=high_water, parts=tuple(parts))
+            self._tail.forget(high_water)
+        return written
 
     def _is_due(self, log: str, *, flush: bool) -> bool:
         start = self._manifest.high_water.get(log, 0)

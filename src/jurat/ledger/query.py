@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jurat.core.errors import Malformed, NotFound, Tampered
+from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
 from jurat.domain.kinds import RetentionClass, kind_named
 from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
 from jurat.ledger.manifest import Manifest, read_manifest
@@ -159,6 +159,7 @@ class Events:
 
         Raises:
             Tampered: an event is neither in the archive nor in the journal, or one of the two is damaged.
+            Unavailable: more than a gigabyte waits to be archived.
         """
         with self._lock:
             while True:
@@ -169,6 +170,12 @@ class Events:
                     if read_manifest(self._events).number != manifest.number:
                         continue  # the archive moved on and the journal was shortened between our two looks
                     raise
+                if not self._tail.is_whole:
+                    raise Unavailable(
+                        "the archive is too far behind the journal to answer",
+                        hint="is the worker running? see `jurat status`; it catches up by itself",
+                        code="archive_behind",
+                    )
                 marks = manifest.high_water
                 tail = {log: self._tail.spans(log, marks.get(log, 0)) for log in self._tail.ends}
                 return Snapshot(manifest, tail, dict(self._tail.ends))

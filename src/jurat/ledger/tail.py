@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from jurat.core.errors import JuratError, Tampered
 from jurat.ledger.journal import Position, scan, segment_file, segment_numbers
@@ -20,13 +21,16 @@ from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import ENTRY_SIZE
 from jurat.merkle.note import read_unverified_text
 
-_PATIENCE = 20  # rounds in which the journal's front may vanish under us
+MOST_BYTES: Final = 1024 * 1024 * 1024  # that a tail holds; more is waiting only if no follower has run for long
+_PATIENCE: Final = 20  # rounds in which the journal's front may vanish under us
 
 
 class Tail:
     """What the journal holds beyond the archive, for one tenant. Not safe for use by two threads at once."""
 
-    def __init__(self, ledger_root: Path, tenant: str) -> None:
+    def __init__(self, ledger_root: Path, tenant: str, *, most_bytes: int = MOST_BYTES) -> None:
+        self.is_whole = True
+        self._most_bytes = most_bytes
         self._journal = journal_directory(ledger_root)
         self._root = ledger_root
         self._logs = class_logs(tenant)
@@ -39,7 +43,8 @@ class Tail:
         """Take in what is new, and let go what the archive holds (every index below `high_water` of its log).
 
         Afterwards `ends` has the next index of each log and `sealed` its published size, and the spans between
-        `high_water` and `ends` are whole.
+        `high_water` and `ends` are whole. Only if more is waiting than it may hold it stops short of the journal's end:
+        then `is_whole` is False, and `sealed` says no more than `ends`. The next refresh goes on from there.
 
         Raises:
             Tampered: an index is neither below `high_water` nor in the journal, or the journal is damaged.
@@ -48,7 +53,7 @@ class Tail:
         checkpoints = {log: published_checkpoint(self._root, log) for log in self._logs}  # before the journal: it covers them
         self._read_journal({hash_origin(found.origin)[:8]: str(log) for log, found in checkpoints.items()})
         for log, found in checkpoints.items():
-            self.sealed[str(log)] = found.size
+            self.sealed[str(log)] = found.size if self.is_whole else min(found.size, self.ends[str(log)])
             if self.ends[str(log)] < self.sealed[str(log)]:
                 raise _gap(str(log), self.ends[str(log)], self.sealed[str(log)])
 
@@ -66,11 +71,17 @@ class Tail:
 
     def _read_journal(self, names: Mapping[bytes, str]) -> None:
         if self._position is not None and self._is_quiet(self._position):
+            self.is_whole = True
             return
+        room = self._most_bytes - sum(len(span.payload) for spans in self._spans.values() for span in spans)
+        self.is_whole = True
         for _ in range(_PATIENCE):
             try:
                 for placed in scan(self._journal, self._position):
-                    self._take(placed.record, names)
+                    if room <= 0:
+                        self.is_whole = False
+                        return
+                    room -= self._take(placed.record, names)
                     self._position = placed.end
                 return
             except Tampered:
@@ -99,14 +110,17 @@ class Tail:
         numbers = segment_numbers(self._journal)
         return self._position is not None and bool(numbers) and numbers[0] > self._position.segment
 
-    def _take(self, record: Record, names: Mapping[bytes, str]) -> None:
+    def _take(self, record: Record, names: Mapping[bytes, str]) -> int:
+        """Keep what is new in a record; return how many bytes that is."""
         log = names.get(record.header.origin_hash)
         if log is None or record.end_index <= self.ends[log]:
-            return  # another tenant's, the anchor's, or known already
+            return 0  # another tenant's, the anchor's, or known already
         if record.header.first_index > self.ends[log]:
             raise _gap(log, self.ends[log], record.header.first_index)
-        self._spans[log].append(_span(record).cut(self.ends[log], record.end_index))
+        span = _span(record).cut(self.ends[log], record.end_index)
+        self._spans[log].append(span)
         self.ends[log] = record.end_index
+        return len(span.payload)
 
 
 def published_checkpoint(ledger_root: Path, log: LogName) -> Checkpoint:

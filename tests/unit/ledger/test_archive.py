@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,12 +13,13 @@ from tests.ledger_workspace import ACCESS, INFERENCE, PREDICTION_MADE, RECORDS_R
 from tests.scenes.archive import PREDICTION_REQUESTED, Bench, event, told
 
 from jurat.core.errors import Conflict, Tampered, Unavailable
-from jurat.ledger import archive, compact, parts
+from jurat.ledger import archive, compact, parts, query
 from jurat.ledger.compact import choose_runs
 from jurat.ledger.journal import segment_file
 from jurat.ledger.layout import journal_directory
 from jurat.ledger.manifest import Part, manifest_path, read_manifest
 from jurat.ledger.rows import SCHEMA
+from jurat.ledger.tail import Tail
 
 
 @pytest.fixture
@@ -65,6 +67,25 @@ def test_much_to_catch_up_comes_in_bounded_steps(bench: Bench, monkeypatch: pyte
     with bench.follower() as follower:
         assert follower.step(flush=True) == 10
         assert [(part.first, part.last) for part in follower.manifest.parts] == [(0, 3), (4, 7), (8, 9)]
+    assert all_told(bench)
+
+
+def test_a_backlog_larger_than_memory_is_archived_piece_by_piece(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        bench.append(10)
+        bench.append(3, ACCESS, kinds=[RECORDS_READ])
+    bench.seal()
+    bench.append(5)
+    small = partial(Tail, most_bytes=10_000)
+    monkeypatch.setattr(query, "Tail", small)
+    with pytest.raises(Unavailable, match="too far behind"):
+        bench.events().as_of()
+    monkeypatch.setattr(archive, "Tail", small)
+    with bench.follower() as follower:  # nothing of it is due by rows or by age
+        assert follower.step() >= 40
+        assert follower.step(flush=True) <= 25
+        assert follower.manifest.high_water == {"main/inference": 50, "main/access": 15}
+        assert len({part.first for part in follower.manifest.parts if part.log == "main/inference"}) > 2
     assert all_told(bench)
 
 
