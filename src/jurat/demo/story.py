@@ -62,7 +62,7 @@ def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
         root,
         operator_name="Olga Brandt",
         settings=settings,
-        gates=(files("jurat.demo") / "data" / "gates.yaml").read_text("utf-8"),
+        gates=gates,
         throwaway=True,
     )
     played = Played(created.workspace)
