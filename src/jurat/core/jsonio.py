@@ -2,7 +2,7 @@
 
 Out: keys sorted, no white space, UTF-8; the same value always gives the same bytes, so a digest of them means
 something. It is *not* RFC 8785 (floats differ), and it need not be: the ledger commits to stored bytes.
-In: typed by msgspec; numbers must be finite. msgspec writes NaN as `null` without a word, so writing refuses it first.
+In: typed by msgspec; numbers must be finite. msgspec writes NaN as `null` without a word, so every `null` is looked at.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ def dump_json(value: Any) -> bytes:
         Malformed: a number in it is NaN or infinite, or a type has no JSON form.
     """
     try:
-        refuse_non_finite(msgspec.to_builtins(value, builtin_types=(bytes,)))
-        return _encoder.encode(value)
+        raw = _encoder.encode(value)
+        if b"null" in raw:  # was one of them a number? A walk through the value is slow, and mostly there is no `null` at all
+            refuse_non_finite(msgspec.to_builtins(value, builtin_types=(bytes,)))
+        return raw
     except (TypeError, ValueError) as error:
         raise Malformed(f"this value has no JSON form: {error}") from error
 
