@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections import deque
 from typing import Final, NamedTuple, cast
@@ -42,6 +43,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_upstream(url: str) -> Upstream:
     """Return the server that a base URL such as `http://127.0.0.1:9000` names.
 

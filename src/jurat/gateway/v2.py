@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from typing import Any, Final
 
 import msgspec
@@ -19,10 +20,18 @@ from jurat.core.jsonio import dump_json, load_json
 MAX_TENSORS: Final = 1_000
 _MAX_DIMENSIONS: Final = 8
 _HINT: Final = "the body follows the Open Inference Protocol V2: `inputs` with name, shape, datatype and data"
-_FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
-_INTEGERS: Final = {f"{sign}INT{bits}": (lo, hi) for bits in (8, 16, 32, 64) for sign, lo, hi in (
-    ("", -(1 << (bits - 1)), (1 << (bits - 1)) - 1), ("U", 0, (1 << bits) - 1),
-)}  # fmt: skip
+_FLOATS: Final = ("FP16", "FP32", "FP64")
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "BYTES": (str,),
+    "BOOL": (bool,),
+    **dict.fromkeys(_FLOATS, (float, int)),
+    **{f"{sign}INT{bits}": (int,) for bits in (8, 16, 32, 64) for sign in ("", "U")},
+}
+_BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    **dict.fromkeys(_FLOATS, (-sys.float_info.max, sys.float_info.max)),
+    **{f"INT{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
+}
 
 Parameters = dict[str, str | int | float | bool]
 
@@ -190,30 +199,29 @@ def _checked(tensors: list[Tensor], what: str) -> list[Tensor]:
 
 
 def _whole(tensor: Tensor, what: str) -> Tensor:
-    shown = f"{what} `{tensor.name[:60]}`"
-    if not 1 <= len(tensor.shape) <= _MAX_DIMENSIONS or any(n < 0 for n in tensor.shape):
-        raise Malformed(f"{shown} has shape `{str(tensor.shape)[:60]}`, expected 1 to {_MAX_DIMENSIONS} sizes of 0 or more", hint=_HINT)
-    flat = tensor.data
-    for size in tensor.shape[1:]:  # nested lists are allowed; flat is canonical
+    shape, flat = tensor.shape, tensor.data
+    if not 1 <= len(shape) <= _MAX_DIMENSIONS or min(shape) < 0:
+        raise _torn(tensor, what, f"has shape `{str(shape)[:60]}`, expected 1 to {_MAX_DIMENSIONS} sizes of 0 or more")
+    for size in shape[1:]:  # nested lists are allowed; flat is canonical
         if flat and all(isinstance(item, list) and len(item) == size for item in flat):
             flat = [value for item in flat for value in item]
-    expected = math.prod(tensor.shape)
-    if len(flat) != expected:
-        raise Malformed(f"{shown} has {len(flat)} values, its shape says {expected}", hint=_HINT)
-    for value in flat:
-        if not _fits(value, tensor.datatype):
-            raise Malformed(f"{shown} holds a value that is not of datatype `{tensor.datatype[:20]}`", hint=_HINT)
+    if len(flat) != math.prod(shape):
+        raise _torn(tensor, what, f"has {len(flat)} values, its shape says {math.prod(shape)}")
+    if not _fits(flat, tensor.datatype):
+        raise _torn(tensor, what, f"holds a value that is not of datatype `{tensor.datatype[:20]}`")
     return tensor if flat is tensor.data else msgspec.structs.replace(tensor, data=flat)
 
 
-def _fits(value: Any, datatype: str) -> bool:
-    if datatype == "BYTES":
-        return isinstance(value, str)
-    if datatype == "BOOL":
-        return isinstance(value, bool)
-    if isinstance(value, bool):
-        return False
-    if datatype in _FLOATS:
-        return isinstance(value, float) or (isinstance(value, int) and abs(value) <= 1 << 64)  # JSON has no NaN, no infinity
-    bounds = _INTEGERS.get(datatype)
-    return bounds is not None and isinstance(value, int) and bounds[0] <= value <= bounds[1]
+def _fits(values: list[Any], datatype: str) -> bool:
+    types = _TYPES.get(datatype, ())
+    for value in values:
+        if type(value) not in types:  # exactly: True is no integer here
+            return False
+    if datatype not in _BOUNDS:
+        return datatype in _TYPES
+    low, high = _BOUNDS[datatype]
+    return not values or (low <= min(values) and max(values) <= high)
+
+
+def _torn(tensor: Tensor, what: str, why: str) -> Malformed:
+    return Malformed(f"{what} `{tensor.name[:60]}` {why}", hint=_HINT)
