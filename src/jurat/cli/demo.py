@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,12 +46,12 @@ def demo(session: Session, directory: Path, replace: bool) -> None:
         return
     teller.chapter(f"The workspace is yours ({played.seconds['story']:.0f} s)")
     for command in (
-        f"jurat -C {directory} serve",
-        f"jurat -C {directory} --as fay ask why {played.refused_applicant}",
-        f"jurat -C {directory} verify",
-        f"jurat verify {directory}/refused-applicant.evidence.json --keys {directory}/keys/log-keys.json",
+        f"-C {directory} serve",
+        f"-C {directory} --as fay ask why {played.refused_applicant}",
+        f"-C {directory} verify",
+        f"verify {directory}/refused-applicant.evidence.json --keys {directory}/keys/log-keys.json",
     ):
-        teller.command(command)
+        teller.command(f"{_how_we_were_called()} {command}")
 
 
 class Teller:
@@ -111,6 +113,13 @@ class Teller:
     def _print(self, text: str = "") -> None:
         if not self._quiet:
             click.echo(text)
+
+
+def _how_we_were_called() -> str:
+    """Return what to type for `jurat` here: the name alone if it would be found, else the path that was typed."""
+    called = sys.argv[0]
+    found = shutil.which("jurat")
+    return "jurat" if found and Path(found).resolve() == Path(called).resolve() else called
 
 
 def _style(text: str, *, bold: bool = False, dim: bool = False, fg: str | None = None) -> str:
