@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
+from jurat.core.errors import Exhausted, Malformed, NotFound, Tampered, Unavailable
 from jurat.domain.kinds import RetentionClass, kind_named
 from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
 from jurat.ledger.manifest import Manifest, read_manifest
@@ -128,7 +128,7 @@ class Events:
 
         For text that we wrote, with the user's values as parameters only. A user's own text goes to `sql`.
         """
-        return self._with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows))
+        return self.with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows))
 
     def sql(
         self,
@@ -192,13 +192,20 @@ class Events:
         return answer_of(table, snapshot.as_of, max_rows)
 
     def _lookup(self, column: str, value: str) -> list[StoredEvent]:
-        return self._with_snapshot(lambda snapshot: self._lookup_in(snapshot, column, value))
+        return self.with_snapshot(lambda snapshot: self._lookup_in(snapshot, column, value))
 
     def _lookup_in(self, snapshot: Snapshot, column: str, value: str) -> list[StoredEvent]:
         found: list[StoredEvent] = []
         if snapshot.manifest.parts:
             query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
             table = self._archive(snapshot).select(query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
+            if table.num_rows > _LOOKUP_ROWS:
+                raise Exhausted(
+                    f"more than {_LOOKUP_ROWS} events have the {column} `{value[:60]}`",
+                    hint="ask with a SELECT over the relation `events`, which can be narrowed",
+                    code="lookup_too_large",
+                    retry_after_s=_LOOKUP_TIMEOUT_S,
+                )
             for log in table["log"].unique().to_pylist():
                 found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
         needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
@@ -218,7 +225,7 @@ class Events:
                 self._opened = snapshot.manifest.number, Reader(self.source(snapshot._replace(tail=no_tail)))
             return self._opened[1]
 
-    def _with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
+    def with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
         """Read from a snapshot; once more from a newer one if the archive replaced its files and deleted them meanwhile."""
         while True:
             snapshot = self.snapshot()

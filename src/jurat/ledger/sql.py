@@ -137,6 +137,9 @@ class Reader:
             return too_long(timeout_s)
         if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or "Out of Memory" in text:
             return too_large(timeout_s)
+        gone = [path for path in self._source.parts if not path.exists()]
+        if gone:  # DuckDB takes the name for a pattern then, and reports what it likes
+            return missing_part(gone[0])
         if isinstance(error, duckdb.PermissionException):
             return Denied(
                 "the query reaches for something outside the relation `events`",

@@ -81,17 +81,21 @@ def run_in_child(request: Request) -> tuple[pa.Table, dict[str, int]]:
 
 def main() -> int:
     """Answer the one request on stdin."""
-    from jurat.ledger.query import Events  # it imports us to start this process
+    from jurat.ledger.query import Events, Snapshot  # it imports us to start this process
 
     request = load_json(sys.stdin.buffer.read(), Request, what="the query's request")
-    try:
-        events = Events(Path(request.ledger_root), request.tenant)
-        snapshot = events.snapshot()
+
+    def read(snapshot: Snapshot) -> tuple[pa.Table, Snapshot]:
         source = events.source(snapshot)
         _limit(request)
         with Reader(source, memory_mb=request.memory_mb, threads=_THREADS) as reader:
             reader.check_select(request.query)
-            table = reader.select(request.query, request.parameters, timeout_s=request.timeout_s, max_rows=request.max_rows)
+            rows = reader.select(request.query, request.parameters, timeout_s=request.timeout_s, max_rows=request.max_rows)
+        return rows, snapshot
+
+    try:
+        events = Events(Path(request.ledger_root), request.tenant)
+        table, snapshot = events.with_snapshot(read)
         if table.nbytes > _RESULT_MB * 2**20:
             raise too_large(request.timeout_s)
     except MemoryError:

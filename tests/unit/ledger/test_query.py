@@ -191,8 +191,11 @@ def test_files_may_be_merged_and_deleted_in_the_middle_of_a_scan(bench: Bench) -
     assert [each.raw for each in seen] == bench.recorded[INFERENCE]
 
 
-def test_a_lookup_whose_files_were_deleted_looks_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_lookup_whose_files_were_deleted_looks_again(bench: Bench, monkeypatch: pytest.MonkeyPatch, is_open: bool) -> None:
     events = bench.events()
+    if is_open:
+        events.find(event_id(INFERENCE, 4))
     stale = events.snapshot()
     snapshot = events.snapshot
     answers = iter([stale])
@@ -267,6 +270,14 @@ def test_a_removed_row_leaves_a_gap_that_is_named(bench: Bench) -> None:
     rewrite(part_with(bench, "part-7-11.parquet"), bench, lambda rows: rows.slice(0, 2))
     with pytest.raises(Tampered, match="events 11 to 11 of log `main/inference` are not in the archive"):
         list(bench.events().scan(after={"main/inference": 4}))
+
+
+def test_a_cut_end_of_the_archive_is_named(bench: Bench) -> None:
+    bench.archive()
+    rewrite(part_with(bench, "part-13-17.parquet"), bench, lambda rows: rows.slice(0, 2))
+    with pytest.raises(Tampered, match="events 17 to 17 of log `main/inference` are not in the archive"):
+        list(bench.events().scan(classes=["inference"]))
+    assert len(list(bench.events().scan(classes=["access"]))) == 2
 
 
 def test_a_row_that_is_there_twice_is_named(bench: Bench) -> None:
