@@ -333,7 +333,7 @@ def test_a_removed_manifest_does_not_hide_what_the_journal_no_longer_holds(tmp_p
     bench.append(1)
     for manifest in bench.events_dir.glob("manifest-*.json"):
         manifest.unlink()
-    with pytest.raises(Tampered, match="events 0 to [0-9]+ of log `main/inference` are neither in the archive nor in the journal"):
+    with pytest.raises(Tampered, match=r"events 0 to [0-9]+ of log `main/inference` are neither in the archive nor in the journal"):
         bench.events().as_of()
     bench.close()
 
