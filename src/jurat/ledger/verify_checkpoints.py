@@ -133,10 +133,6 @@ def _bind_kept(claims: Sequence[Claims], note: str | bytes, faults: Faults) -> N
     except JuratError as error:
         faults.add("kept checkpoint", "checkpoint_bad", error.detail)
         return
-    size = claim.newest.size if claim.newest else 0
-    if kept.size > size:
-        detail = f"its newest checkpoint is of size {size}, a kept one of size {kept.size}"
-        faults.add(str(claim.log), "rolled_back", detail, index=size, last_index=kept.size - 1)
     claim.bind(kept, "forked", f"a kept checkpoint of size {kept.size}")
 
 
@@ -170,10 +166,8 @@ def bind_anchors(claims: Sequence[Claims], anchor: Claims, damaged: set[int], fa
     for origin_hash, entry in last.items():
         claim = by_hash[origin_hash]
         if claim.newest is None or entry.size > claim.newest.size:
-            if claim.newest is not None:
-                detail = f"its newest checkpoint is of size {claim.newest.size}, the anchor log holds its size {entry.size}"
-                faults.add(str(claim.log), "rolled_back", detail, index=claim.newest.size, last_index=entry.size - 1)
-            claim.newest = Checkpoint(claim.keys.origin, entry.size, entry.root)
+            newest = Checkpoint(claim.keys.origin, entry.size, entry.root)
+            claim.bind(newest, "anchor_inconsistent", f"the anchor log's last size {entry.size}")
 
 
 def _why(error: Exception) -> str:

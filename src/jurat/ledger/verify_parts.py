@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +39,7 @@ def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck]
         if check is None:
             faults.add(part.log, "manifest_altered", "a part of a log that is not in the given keys", file=file)
         else:
-            _check_part(directory / part.path, part, file, check, faults, tick)
+            _PartCheck(directory / part.path, part, file, check, faults).run(tick)
     return manifest.number
 
 
@@ -58,95 +58,98 @@ def _files_there(directory: Path, tenant: str) -> Iterator[Part]:
         yield Part(path.relative_to(directory).as_posix(), f"{tenant}/{name}", kind, date, 0, 0, 0, 0, "")
 
 
-def _check_part(path: Path, part: Part, file: str, check: EventCheck, faults: Faults, tick: Tick) -> None:
-    span: dict[str, Any] = {"index": part.first, "last_index": part.last, "file": file} if part.sha256 else {"file": file}
-    try:
-        digest = digest_file(path)
-    except OSError as error:
-        faults.add(part.log, "parquet_altered", f"it cannot be read: {(error.strerror or str(error)).lower()}", **span)
-        return
-    if part.sha256 and digest != part.sha256:
-        faults.add(part.log, "parquet_altered", f"its digest is `{digest}`, expected `{part.sha256}`", **span)
-    rows, first, last = 0, None, None
-    for table in _read(path, part, span, check, faults):
-        indexes: Indexes = table["idx"].to_numpy()
-        rows += len(indexes)
-        first, last = int(indexes[0]) if first is None else first, int(indexes[-1])
-        _check_rows(table, indexes, part, file, check, faults)
-        tick(len(indexes))
-    if part.sha256 and digest == part.sha256 and (rows, first, last) != (part.rows, part.first, part.last):
-        faults.add(part.log, "parquet_altered", f"it holds `{rows}` rows from {first} to {last}, its manifest says `{part.rows}`", **span)
+class _PartCheck:
+    """One archive file. `faulty` once anything was wrong with the file as a whole."""
 
+    def __init__(self, path: Path, part: Part, file: str, check: EventCheck, faults: Faults) -> None:
+        self.path, self.part, self.file, self.check, self.faults = path, part, file, check, faults
+        self.faulty = False
 
-def _read(path: Path, part: Part, span: dict[str, Any], check: EventCheck, faults: Faults) -> Iterator[pa.Table]:
-    # The bytes may be anybody's: whatever the decoder makes of them is a fault of the file, never of this program.
-    try:
-        file = pq.ParquetFile(path)
-        groups, names_fit = file.num_row_groups, file.schema_arrow.names == SCHEMA.names and file.schema_arrow.types == SCHEMA.types
-    except Exception as error:
-        faults.add(part.log, "parquet_altered", f"it is no archive file: {_short(error)}", **span)
-        return
-    with file:
-        if not names_fit:
-            faults.add(part.log, "parquet_altered", "it has other columns than an archive file", **span)
+    def run(self, tick: Tick) -> None:
+        try:
+            digest = digest_file(self.path)
+        except OSError as error:
+            self._altered(f"it cannot be read: {(error.strerror or str(error)).lower()}")
             return
-        for group in range(groups):
-            try:
-                for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], use_threads=False):
-                    batch.validate(full=True)
-                    if any(column.null_count and not field.nullable for column, field in zip(batch.columns, SCHEMA, strict=True)):
-                        raise ValueError("a column that is never empty has no value")
-                    if batch.num_rows:
-                        yield pa.Table.from_batches([batch])
-            except Exception as error:
-                _name_unreadable(file, group, error, part, span, check, faults)
+        if self.part.sha256 and digest != self.part.sha256:
+            self._altered(f"its digest is `{digest}`, expected `{self.part.sha256}`")
+        rows, first, last = 0, None, None
+        for table in self._read():
+            indexes: Indexes = table["idx"].to_numpy()
+            rows += len(indexes)
+            first, last = int(indexes[0]) if first is None else first, int(indexes[-1])
+            self._check_rows(table, indexes)
+            tick(len(indexes))
+        if self.part.sha256 and not self.faulty and (rows, first, last) != (self.part.rows, self.part.first, self.part.last):
+            self._altered(f"it holds `{rows}` rows from {first} to {last}, its manifest says `{self.part.rows}`")
 
+    def _read(self) -> Iterator[pa.Table]:
+        # The bytes may be anybody's: whatever the decoder makes of them is a fault of the file, never of this program.
+        try:
+            file = pq.ParquetFile(self.path)
+            groups, schema = file.num_row_groups, file.schema_arrow
+        except Exception as error:
+            self._altered(f"it is no archive file: {_short(error)}")
+            return
+        with file:
+            if (schema.names, schema.types) != (SCHEMA.names, SCHEMA.types):
+                self._altered("it has other columns than an archive file")
+                return
+            for group in range(groups):
+                try:
+                    for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], use_threads=False):
+                        batch.validate(full=True)
+                        if any(column.null_count and not field.nullable for column, field in zip(batch.columns, SCHEMA, strict=True)):
+                            raise ValueError("a column that is never empty has no value")
+                        if batch.num_rows:
+                            yield pa.Table.from_batches([batch])
+                except Exception as error:
+                    self._altered(f"row group {group} cannot be read: {_short(error)}")
+                    self._name_unreadable(file, group)
 
-def _name_unreadable(
-    file: pq.ParquetFile, group: int, error: Exception, part: Part, span: dict[str, Any], check: EventCheck, faults: Faults
-) -> None:
-    """Note which events of a row group cannot be read any more, as far as their indexes and ids still can."""
-    why = f"row group {group} cannot be read: {_short(error)}"
-    faults.add(part.log, "parquet_altered", why, **span)
-    try:
-        table = file.read_row_group(group, columns=["idx", "event_id"], use_threads=False)
-        table.validate(full=True)
-        indexes, ids = table["idx"].to_numpy(), table["event_id"].to_pylist()
-    except Exception:
-        return
-    seen = [at for at, index in enumerate(indexes) if index < check.size and check.archived[int(index)] == 0]
-    check.count_archived(indexes[seen], span["file"])
-    for at in seen:
-        detail = "its bytes in the archive cannot be read"
-        faults.add(part.log, "event_altered", detail, index=int(indexes[at]), event_id=ids[at], file=span["file"])
+    def _name_unreadable(self, file: pq.ParquetFile, group: int) -> None:
+        """Note which events of a row group cannot be read any more, as far as their indexes and ids still can."""
+        try:
+            table = file.read_row_group(group, columns=["idx", "event_id"], use_threads=False)
+            table.validate(full=True)
+            indexes, ids = table["idx"].to_numpy(), table["event_id"].to_pylist()
+        except Exception:
+            return
+        seen = [at for at, index in enumerate(indexes) if index < self.check.size and self.check.archived[int(index)] == 0]
+        self.check.count_archived(indexes[seen], self.file)
+        for at in seen:
+            self._event("event_altered", "its bytes in the archive cannot be read", int(indexes[at]), ids[at])
 
+    def _check_rows(self, table: pa.Table, indexes: Indexes) -> None:
+        rows: Rows = np.zeros(len(indexes), ENTRY_FIELDS)
+        rows["version"] = 1
+        for name in _CLEAR:
+            rows[name] = table[name].to_numpy()
+        rows["commitment"] = np.frombuffer(b"".join(table["commitment"].to_pylist()), "V32")
+        salts, raws = table["salt"].to_pylist(), table["raw"].to_pylist()
+        self.check.count_archived(indexes, self.file)
+        self.check.check(indexes, rows, salts, raws, self.file, table["event_id"].to_pylist())
+        for at in [at for at, raw in enumerate(raws) if raw is None or salts[at] is None]:
+            self._event("event_altered", "its content is gone, and no erasure covers it", int(indexes[at]), None)
+        for name, derived in zip(Columns._fields, shred_all([raw or b"" for raw in raws]), strict=True):
+            stored = table[name]
+            if not stored.equals(pa.chunked_array([pa.array(derived, stored.type)])):
+                for at, (one, other) in enumerate(zip(stored.to_pylist(), derived, strict=True)):
+                    if one != other:
+                        detail = f"column `{name}` is not what the event's bytes say"
+                        self._event("columns_altered", detail, int(indexes[at]), event_id(raws[at]))
+        kinds = {kind_name(code) for code in set(rows["kind_code"].tolist())}
+        days = {date_of(int(rows["received_ns"].min())), date_of(int(rows["received_ns"].max()))}
+        if kinds != {self.part.kind} or days != {self.part.date}:
+            self._altered("it holds events of another kind or day than its path says")
 
-def _check_rows(table: pa.Table, indexes: Indexes, part: Part, file: str, check: EventCheck, faults: Faults) -> None:
-    rows: Rows = np.zeros(len(indexes), ENTRY_FIELDS)
-    rows["version"] = 1
-    for name in _CLEAR:
-        rows[name] = table[name].to_numpy()
-    rows["commitment"] = np.frombuffer(b"".join(table["commitment"].to_pylist()), "V32")
-    salts, raws = table["salt"].to_pylist(), table["raw"].to_pylist()
-    check.count_archived(indexes, file)
-    check.check(indexes, rows, salts, raws, file, table["event_id"].to_pylist())
-    for at in [at for at, raw in enumerate(raws) if raw is None or salts[at] is None]:
-        faults.add(part.log, "event_altered", "its content is gone, and no erasure covers it", index=int(indexes[at]), file=file)
-    for name, derived in zip(Columns._fields, shred_all([raw or b"" for raw in raws]), strict=True):
-        stored = table[name]
-        if not stored.equals(pa.chunked_array([pa.array(derived, stored.type)])):
-            for at, (one, other) in enumerate(zip(stored.to_pylist(), derived, strict=True)):
-                if one != other:
-                    faults.add(
-                        part.log, "columns_altered", f"column `{name}` is not what the event's bytes say", index=int(indexes[at]),
-                        event_id=event_id(raws[at]), file=file,
-                    )  # fmt: skip
-    misfiled = {kind_name(code) for code in set(rows["kind_code"].tolist())} != {part.kind}
-    if misfiled or {date_of(int(rows["received_ns"].min())), date_of(int(rows["received_ns"].max()))} != {part.date}:
-        faults.add(
-            part.log, "parquet_altered", "it holds events of another kind or day than its path says", file=file,
-            index=int(indexes[0]), last_index=int(indexes[-1]),
-        )  # fmt: skip
+    def _altered(self, detail: str) -> None:
+        self.faulty = True
+        first, last = (self.part.first, self.part.last) if self.part.sha256 else (None, None)
+        self.faults.add(self.part.log, "parquet_altered", detail, index=first, last_index=last, file=self.file)
+
+    def _event(self, what: str, detail: str, index: int, name: str | None) -> None:
+        self.faults.add(self.part.log, what, detail, index=index, event_id=name, file=self.file)
 
 
 def _short(error: Exception) -> str:

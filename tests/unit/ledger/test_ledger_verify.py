@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.scenes import attacks
 from tests.scenes.sealed_ledger import DEPLOYMENT, INFERENCE, ROUNDS, START_NS, Scene, build, event_id, prediction, write
 
 from jurat.core.clock import FixedClock
+from jurat.core.digests import digest_file
 from jurat.core.errors import Malformed
 from jurat.ledger.create import load_signers
 from jurat.ledger.faults import WHAT, Fault, Faults
@@ -488,6 +492,43 @@ def test_an_archive_part_of_another_day_than_its_path_is_named(scene: Scene) -> 
         ("parquet_altered", "main/inference", 0, 599),
         ("parquet_altered", "main/deployment", 0, 3),
     }
+
+
+def replace_part(scene: Scene, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Rewrite the archive file of the predictions as a plain Parquet file, listed with its right digest."""
+    directory = events_directory(scene.root, "main")
+    manifest = read_manifest(directory)
+    parts = []
+    for part in manifest.parts:
+        if part.log == "main/inference":
+            path = directory / part.path
+            pq.write_table(change(pq.read_table(path, partitioning=None)), path)
+            part = msgspec.structs.replace(part, sha256=digest_file(path), size_bytes=path.stat().st_size)
+        parts.append(part)
+    write_manifest(directory, msgspec.structs.replace(manifest, number=2, parts=tuple(parts)))
+
+
+def with_nulls(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("commitment")
+    values = table["commitment"].to_pylist()
+    return table.set_column(place, pa.field("commitment", pa.binary(32)), pa.array([None, *values[1:]], pa.binary(32)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.slice(0, 590), "holds `590` rows from 0 to 589"),
+        (lambda table: table.append_column("more", [[1] * 600]), "other columns"),
+        (lambda table: table.drop_columns(["outcome"]), "other columns"),
+        (with_nulls, "has no value"),
+        (lambda table: table.slice(0, 0), "holds `0` rows"),
+    ],
+)
+def test_an_archive_file_of_another_form_is_named(scene: Scene, change: Callable[[pa.Table], pa.Table], words: str) -> None:
+    replace_part(scene, change)
+    altered = only(scene.verify().faults, "parquet_altered")
+    assert [(f.log, f.index, f.last_index) for f in altered] == [("main/inference", 0, 599)]
+    assert words in altered[0].detail
 
 
 def test_rows_beyond_every_checkpoint_are_named(scene: Scene) -> None:
