@@ -96,6 +96,19 @@ def test_an_entry_altered_with_the_whole_tree_is_named_by_its_event(scene: Scene
     assert ("tree_altered", "main/inference", index, None) in places(faults)
 
 
+def test_an_entry_altered_with_tree_and_archive_is_named_by_the_journals_copy(scene: Scene) -> None:
+    def change(rows: list[attacks.Row]) -> list[attacks.Row]:
+        return [attacks.row_with(row, prediction(4242), entry_too=True) if row["idx"] == 3 else row for row in rows]
+
+    attacks.change_rows(scene, INFERENCE, change)
+    entries = attacks.entries_of(scene, INFERENCE)
+    entries[3] = entries[3][:-1] + bytes([entries[3][-1] ^ 1])
+    attacks.put_entries(scene, INFERENCE, entries, levels=True)
+    faults = scene.verify().faults
+    assert [(f.index, f.event_id) for f in only(faults, "entry_altered")] == [(3, event_id(3))]
+    assert [(f.index, f.event_id) for f in only(faults, "event_altered")] == [(3, event_id(4242))]
+
+
 def test_several_altered_entries_in_several_tiles_are_all_named(scene: Scene) -> None:
     entries = attacks.entries_of(scene, INFERENCE)
     for index in (5, 6, 300, 680):
