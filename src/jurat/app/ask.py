@@ -57,7 +57,9 @@ def why(app: App, token: str, prediction: str) -> Story:
     as_of = app.events.as_of()
     act(app, token, commands.ReadRecords(question="why", subject=prediction, as_of=as_of))
     own = [recorded(stored) for stored in app.events.find_prediction(prediction)]
-    made = next((r for r in own if isinstance(r.event.data, facts.PredictionMade | facts.PredictionFailed)), None)
+    # a failure outweighs an answer: its receipt may have come too late for the answer to leave
+    ends = [r for r in own if isinstance(r.event.data, facts.PredictionMade | facts.PredictionFailed)]
+    made = min(ends, key=lambda r: isinstance(r.event.data, facts.PredictionMade), default=None)
     if made is None:
         raise NotFound(f"prediction `{prediction}` is not in the ledger", hint="its id is in the answer's header `jurat-prediction-id`")
     chain = {r.event.id: r for r in [*own, *behind(app.events, made)]}

@@ -28,7 +28,7 @@ class OpenCase(msgspec.Struct, frozen=True):
 _WAITING = """
     SELECT prediction, version, outcome, confidence, occurred_at, log, idx FROM events
     WHERE kind = 'prediction.made.v1' AND outcome IN ('abstained', 'blocked') AND prediction > ?
-      AND prediction NOT IN (SELECT prediction FROM events WHERE kind = 'prediction.overridden.v1')
+      AND prediction NOT IN (SELECT prediction FROM events WHERE kind IN ('prediction.overridden.v1', 'prediction.failed.v1'))
     ORDER BY prediction LIMIT ?
 """
 

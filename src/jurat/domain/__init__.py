@@ -9,6 +9,7 @@
 `state`     how rows are read; the in-memory state
 `evolve`    event → rows: the only way that state changes
 `stages`    experiment → development → staging → production → retired
+`upstreams` where a model server listens
 `quorum`    how many different people really said yes
 `gates`     evidence against the gate file, with three verdicts
 `decide`    command → events: the law; its last lines are the table of contents

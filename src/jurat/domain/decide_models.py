@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from jurat.core.digests import check_digest, digest_json, short
 from jurat.core.errors import Conflict, Malformed, NotFound
@@ -15,7 +14,9 @@ from jurat.domain.events import Event
 from jurat.domain.gates import check_gates
 from jurat.domain.stages import Stage, next_stage, parse_stage
 from jurat.domain.state import State
+from jurat.domain.upstreams import parse_upstream
 from jurat.domain.values import PrincipalType
+from jurat.guard.filters import Filter
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _SEMVER: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")
@@ -183,9 +184,8 @@ def configure_endpoint(state: State, command: commands.ConfigureEndpoint, contex
             hint="promote it first",
             code="stage_too_low",
         )
-    url = urlsplit(command.upstream)
-    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.fragment:
-        raise Malformed(f"upstream `{command.upstream[:100]}` is not a plain http(s) base URL")
+    parse_upstream(command.upstream)
+    Filter(command.blocked_patterns)
     if not 0 <= command.confidence_floor <= 1:
         raise Malformed(f"confidence floor `{command.confidence_floor}` is outside 0 to 1")
     if command.requests_per_minute <= 0:

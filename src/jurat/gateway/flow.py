@@ -30,11 +30,12 @@ from jurat.core.clock import Clock
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unavailable
 from jurat.domain.events import Actor, DecisionRef
 from jurat.domain.rows import Endpoint, Version
+from jurat.domain.upstreams import Upstream, parse_upstream
 from jurat.domain.values import Guardrail
 from jurat.gateway import checks, records, v2
 from jurat.gateway.checks import Checked, Verdict
 from jurat.gateway.records import Case, Recorder
-from jurat.gateway.upstream import Reply, Upstream, parse_upstream
+from jurat.gateway.upstream import Reply
 from jurat.guard.filters import Filter
 from jurat.guard.limits import RateLimit
 

@@ -12,53 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import re
 from collections import deque
 from typing import Final, NamedTuple, cast
-from urllib.parse import urlsplit
 
 import httptools
 
-from jurat.core.errors import Malformed, Unavailable
+from jurat.core.errors import Unavailable
+from jurat.domain.upstreams import Upstream
 
 MAX_ANSWER_BYTES: Final = 512 * 1024
 MAX_HEAD_BYTES: Final = 32 * 1024
 CONNECT_TIMEOUT_S: Final = 2.0
 IDLE_S: Final = 4.0  # uvicorn closes after 5 s; taking one that is about to close costs a retry
 MAX_CONNECTIONS: Final = 128  # to one upstream
-_PATH: Final = re.compile(r"[A-Za-z0-9/._~@%+-]*\Z")
-
-
-class Upstream(NamedTuple):
-    """Where a model server listens."""
-
-    host: str
-    port: int
-    prefix: str  # path before `/v2`, mostly empty
 
 
 class Reply(NamedTuple):
     status: int
     body: bytes
-
-
-@functools.lru_cache(maxsize=1024)
-def parse_upstream(url: str) -> Upstream:
-    """Return the server that a base URL such as `http://127.0.0.1:9000` names.
-
-    Raises:
-        Malformed: another scheme, no host, credentials, a query or a fragment in it.
-    """
-    hint = "write `http://HOST:PORT`; for a server behind TLS put a local proxy in front of it"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 80
-    except ValueError as error:
-        raise Malformed(f"upstream `{url[:100]}` is not a URL", hint=hint) from error
-    if parts.scheme != "http" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment or not _PATH.match(parts.path):
-        raise Malformed(f"upstream `{url[:100]}` is not a plain `http` URL of a server", hint=hint)
-    return Upstream(parts.hostname, port, parts.path.rstrip("/"))
 
 
 class UpstreamPool:

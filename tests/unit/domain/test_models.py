@@ -122,11 +122,21 @@ def test_an_endpoint_serves_what_has_passed_its_gates(law: Law) -> None:
     assert law.state.get(rows.Endpoint, "churn") is not None
 
 
-@pytest.mark.parametrize("upstream", ["ftp://h", "http://", "file:///etc/passwd", "http://u:p@h", "http://h?x=1", "h:80"])
+@pytest.mark.parametrize("upstream", ["ftp://h", "http://", "file:///etc/passwd", "http://u:p@h", "http://h?x=1", "h:80", "https://h"])
 def test_an_upstream_is_a_plain_base_url(law: Law, upstream: str) -> None:
     version = law.register()
     law.to_staging(version)
     command = commands.ConfigureEndpoint(endpoint="churn", version=version.version, upstream=upstream, confidence_floor=0.6)
+    refused(law, "olga", command, Malformed, "malformed")
+
+
+@pytest.mark.parametrize("pattern", ["", "(", "(?=x)", ".*"])
+def test_a_pattern_that_cannot_be_meant_is_refused_when_the_endpoint_is_configured(law: Law, pattern: str) -> None:
+    version = law.register()
+    law.to_staging(version)
+    command = commands.ConfigureEndpoint(
+        endpoint="churn", version=version.version, upstream="http://127.0.0.1:1", confidence_floor=0.6, blocked_patterns=[pattern]
+    )
     refused(law, "olga", command, Malformed, "malformed")
 
 

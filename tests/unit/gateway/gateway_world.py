@@ -18,10 +18,11 @@ from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Actor, DecisionRef, Event, decode_event
 from jurat.domain.state import MemoryState, Put, State
+from jurat.domain.upstreams import Upstream
 from jurat.domain.values import Artefact, Artefacts, PrincipalType
 from jurat.gateway.flow import Door
 from jurat.gateway.records import Recorder
-from jurat.gateway.upstream import Reply, Upstream
+from jurat.gateway.upstream import Reply
 from jurat.guard.limits import RateLimit
 from jurat.ledger.layout import LogName
 from jurat.store.vault import KnownToken

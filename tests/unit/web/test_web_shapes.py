@@ -82,6 +82,23 @@ def test_another_method_says_405_and_which_ones_there_are(app, route: Route) -> 
     assert allowed <= set(reply.headers["allow"].split(", "))
 
 
+def test_only_a_bearer_token_is_a_token(app, world: World) -> None:
+    path, token = "/api/v1/principals", world.tokens["operator"]
+    for header in (f"Basic {token}", token, f"Token {token}", "Bearer", "Bearer ", f"Bearer {token} x"):
+        check_problem(call(app, "GET", path, headers={"authorization": header}), 401, path)
+    assert call(app, "GET", path, headers={"authorization": f"bearer {token}"}).status == 200  # schemes have no case (RFC 9110 §11.1)
+
+
+def test_a_parameter_is_known_and_given_once(app, world: World) -> None:
+    path, token = "/api/v1/principals", world.tokens["operator"]
+    unknown = check_problem(call(app, "GET", f"{path}?limt=1", token=token), 400, path)
+    assert unknown["detail"] == "unknown query parameter `limt`"
+    assert unknown["hint"] == "known here: after, limit"
+    assert "twice" in check_problem(call(app, "GET", f"{path}?limit=1&limit=2", token=token), 400, path)["detail"]
+    for value in ("0", "-1", "1001", "many", "1.5", ""):
+        check_problem(call(app, "GET", f"{path}?limit={value}", token=token), 400, path)
+
+
 def test_what_is_not_there_says_404(app) -> None:
     for path in ("/", "/api", "/api/v1/nothing", "/api/v1/models/", "/healthz/"):
         check_problem(call(app, "GET", path), 404, path)
@@ -101,7 +118,7 @@ def test_a_body_is_bounded_typed_and_strict(app, world: World) -> None:
         b'"x"',
         b"\xff",
         b'{"name":NaN}',
-        b'{"name":"a","name":"b"}',
+        b'{"type":"person","name":"a","name":"b"}',
         b"[" * 5_000,
         b'{"type":"person","name":"\\ud800"}',
     ):

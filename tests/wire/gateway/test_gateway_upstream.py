@@ -11,8 +11,9 @@ import pytest
 import uvloop
 
 from jurat.core.errors import Malformed, Unavailable
+from jurat.domain.upstreams import Upstream, parse_upstream
 from jurat.gateway import upstream
-from jurat.gateway.upstream import MAX_ANSWER_BYTES, Reply, Upstream, UpstreamPool, parse_upstream
+from jurat.gateway.upstream import MAX_ANSWER_BYTES, Reply, UpstreamPool
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
