@@ -98,3 +98,7 @@ def _tell_fault(session: Session) -> int:
 
 def _red(text: str) -> str:
     return click.style(text, fg="red", bold=True) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+if __name__ == "__main__":
+    main()
