@@ -162,7 +162,7 @@ def test_without_the_password_nobody_gets_in(made: Workspace) -> None:
 def test_no_variable_of_the_shell_changes_where_we_connect(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PGHOST": "192.0.2.1", "PGPORT": "1", "PGUSER": "mallory", "PGPASSWORD": "x", "PGDATABASE": "x", "PGSSLMODE": "require",
-        "PGOPTIONS": "-c default_transaction_read_only=on", "PGCHANNELBINDING": "require", "PGGSSENCMODE": "require", "PGDATA": "/x",
+        "PGOPTIONS": "-c no_such_setting=1", "PGCHANNELBINDING": "require", "PGGSSENCMODE": "require", "PGDATA": "/x",
         "PGTARGETSESSIONATTRS": "read-only", "PGREQUIREAUTH": "none", "PGCLIENTENCODING": "LATIN1", "PGTZ": "Asia/Tokyo",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
