@@ -157,3 +157,13 @@ def test_a_terminal_gets_a_table_whose_ids_are_whole(monkeypatch: pytest.MonkeyP
     assert all(i in out for i in ids)
     assert "Ada Lovelace" in out
     assert "\x1b" not in out
+
+
+def test_a_name_that_two_bear_is_no_name(jurat: Jurat, world: World) -> None:
+    for _ in range(2):
+        assert jurat("principal", "register", "Ada Lovelace").code == 0
+    before = len(world.store.events)
+    said = jurat("role", "grant", "Ada Lovelace", "data_scientist", "--reason", "joined")
+    assert said.code == 4
+    assert "more than one principal" in said.err
+    assert len(world.store.events) == before
