@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from jurat.core.errors import Conflict, Unavailable
+from jurat.core.errors import Conflict, Tampered, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json, load_json
 from jurat.core.settings import Settings
@@ -31,6 +31,7 @@ from jurat.store.connect import Database, open_database
 
 READY_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 3.5
+_LAST_WORDS_S: Final = 2.0
 _RESTARTS_PER_MINUTE: Final = 5
 SEQUENCER, RELAY, WEB, GATEWAY = "sequencer", "relay", "web", "gateway"
 _MODULES: Final = {SEQUENCER: "jurat.ledger.daemon", RELAY: "jurat.worker", WEB: "jurat.web", GATEWAY: "jurat.gateway"}
@@ -180,9 +181,12 @@ class Tree:
             readable, _, _ = select.select([ready_fd], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(ready_fd, 4096) if readable else b""
             if not chunk:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LAST_WORDS_S)  # the pipe closes a moment before it is gone
                 process.kill()
-                process.wait()
                 log = self._log_of(name)
+                if process.wait() == Tampered.exit_code:
+                    raise Tampered(f"`{name}` refused to start: {last_words(log)}", hint=f"its whole log is `{log}`", code="child_refused")
                 raise Unavailable(f"`{name}` did not start: {last_words(log)}", hint=f"its whole log is `{log}`", code="child_failed")
             said += chunk
         words = said.split(b"\n", 1)[0].split()

@@ -121,11 +121,17 @@ def open_app(workspace: Workspace, *, throwaway: bool = False) -> Iterator[App]:
 
 @contextlib.contextmanager
 def open_relay(workspace: Workspace) -> Iterator[Relay[LogName]]:
-    """Return the relay from the outbox to the ledger. For the owner of the tree: one relay at a time keeps the order."""
+    """Return the relay from the outbox to the ledger. For the owner of the tree: one relay at a time keeps the order.
+
+    Raises:
+        Tampered: the database is older than the ledger.
+    """
     settings = load_settings(workspace)
     logs = {log.name: log for log in class_logs(settings.tenant)}
     with (
         Store.open(attach_database(workspace).dsn("relay"), application="relay") as store,
         LedgerClient.connect(workspace.run, RELAY.code, epoch=store.relay_epoch()) as ledger,
     ):
-        yield Relay(store, ledger, logs)
+        relay = Relay(store, ledger, logs)
+        relay.check_start()
+        yield relay

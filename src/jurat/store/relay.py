@@ -2,7 +2,8 @@
 
 An event leaves the outbox only after the ledger has acknowledged it. A crash in between repeats the append with the same
 sequence number, which the ledger answers with the first index. A number that is missing means that somebody removed a
-row before the ledger had it: the relay stops.
+row before the ledger had it; a ledger that has more than this database ever numbered means that the database is an older
+one, restored: in both cases the relay stops.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import groupby, pairwise
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from jurat.core.errors import Conflict, Tampered
-from jurat.store.store import CHANNEL, Store
+from jurat.store.store import CHANNEL, FIRST_SEQ, Store
 
 _LOCK: Final = 0x7265_6C61  # "rela": one relay at a time
 _MAX_STEP_BYTES: Final = 8 * 1024 * 1024
@@ -33,6 +34,10 @@ class LedgerAppends(Protocol[L_contra]):
         Raises:
             Conflict: code `sequence_gap`: a number before `first_seq` never came.
         """
+        ...
+
+    def last_seq(self, log: L_contra) -> int:
+        """Return the last number that the ledger has of this producer and epoch in a log; 0 if none."""
         ...
 
 
@@ -57,6 +62,27 @@ class Relay(Generic[L]):
         self._store = store
         self._ledger = ledger
         self._logs = logs
+
+    def check_start(self) -> None:
+        """Pass if the ledger has nothing that this database did not number.
+
+        A database restored from an older backup would give numbers again that history has already, and would hold as
+        state what was changed since. The ledger is asked first, so acts that happen meanwhile cannot look like that.
+
+        Raises:
+            Tampered: it has.
+            Unavailable: the database or the ledger is away.
+        """
+        in_ledger = {name: self._ledger.last_seq(log) for name, log in self._logs.items()}
+        numbered = self._store.next_seqs()
+        for name, last in in_ledger.items():
+            here = numbered.get(name, FIRST_SEQ) - 1
+            if last > here:
+                raise Tampered(
+                    f"the ledger has event {last} of log `{name}` from this database, which itself has numbered only {here}",
+                    hint="an older copy of the database was put in its place: restore the newest one; nothing was changed",
+                    code="database_rolled_back",
+                )
 
     def step(self, max_events: int = 1000) -> int:
         """Move the oldest events; returns how many, 0 when there are none or another relay is at work.

@@ -171,6 +171,12 @@ class Store:
             row = connection.execute("SELECT epoch FROM outbox.head").fetchone()
             return int(row[0]) if row else 0
 
+    def next_seqs(self) -> dict[str, int]:
+        """Return the next sequence number of the relay in each log that ever had an event; in others it is `FIRST_SEQ`."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT next_seq FROM outbox.head").fetchone()
+            return dict(row[0]) if row else {}
+
     @contextlib.contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A pooled connection for the modules of this package. Driver errors come out as errors of the house."""

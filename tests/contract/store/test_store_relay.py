@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ class MemoryLedger:
         self.last: dict[tuple[str, str], int] = {}
         self.appends: list[tuple[str, int, int]] = []
         self.fail = ""
+
+    def last_seq(self, log: tuple[str, str]) -> int:
+        return self.last.get(log, 0)
 
     def append(self, log: tuple[str, str], first_seq: int, items: Sequence[tuple[int, bytes]]) -> int:
         if self.fail == "lost":
@@ -161,3 +165,25 @@ def test_waiting_ends_at_once_when_there_is_something(store: Store, relay: Relay
 
 def test_the_epoch_belongs_to_the_database(store: Store, relay_store: Store) -> None:
     assert store.relay_epoch() == relay_store.relay_epoch() > 1_700_000_000
+
+
+@pytest.mark.parametrize("wound_back", [0, 1, 3])
+def test_a_database_older_than_the_ledger_is_tampered_at_the_start(
+    wound_back: int, store: Store, relay: Relay[tuple[str, str]], ledger: MemoryLedger, owner: Store
+) -> None:
+    relay.check_start()  # nothing anywhere
+    with store.transaction() as tx:
+        tx.record([grant("grt_1"), grant("grt_2"), grant("grt_3"), override("prd_1")])
+    relay.check_start()  # the outbox is ahead, which is its business
+    assert relay.step() == 4
+    relay.check_start()
+    with owner.connection() as connection:  # as a backup of that moment would have it
+        wound = {"access": 4 - wound_back, "inference": 2} if wound_back < 3 else {"inference": 2}
+        connection.execute("UPDATE outbox.head SET next_seq = %s::jsonb", [json.dumps(wound)])
+    if wound_back == 0:
+        relay.check_start()
+        return
+    with pytest.raises(Tampered) as caught:
+        relay.check_start()
+    assert caught.value.code == "database_rolled_back"
+    assert f"has event 3 of log `access` from this database, which itself has numbered only {3 - wound_back}" in caught.value.detail
