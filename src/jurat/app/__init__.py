@@ -11,6 +11,11 @@
 `soak`      evidence: what the ledger's own predictions say about a version in staging
 `ask`       why? one prediction, back to everything it rests on
 `cases`     abstentions that wait for a person
+`intake`    what callers send becomes a command, or is refused by name
+`look`      what holds now, for those who may see it
+`records`   reading the ledger, which is an act: events, SQL, proofs
+`refold`    state folded again from the ledger: compared, or put in place
+`status`    what runs, and how far each log is sealed
 `artefacts` content-addressed bytes
 `serving`   what the gateway must know, refreshed as it changes
 `problems`  the one table from errors to HTTP and exit codes
