@@ -9,7 +9,9 @@
 `people`     names for `prn_…` ids, for those who may see them
 `workspace`  init, serve, status
 `demo`       demo, and how it is told
-`ledger`     verify, rebuild, prove, log
+`ledger`     prove, rebuild
+`log`        the logs' checkpoints and tiles
+`verify`     the record doubted
 `events`     events, sql
 `ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """
