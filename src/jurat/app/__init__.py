@@ -1,22 +1,27 @@
 """Floor 4: the walk, and the one place where real things are plugged in.
 
-`walk`      act ── admit ── authorize ── decide ── record: begin reading here
-`admit`     who? a token becomes a caller, or nothing
-`authorize` may they? roles, resource and context become a decision with its reasons
-`keep`      what an act leaves in the vault (names, token hashes), in the same transaction
-`wiring`    settings, store, ledger and clock, plugged together
-`tree`      the process tree: PostgreSQL, sequencer, relay, doors
-`bootstrap` a new workspace, and its first operator
-`measure`   evidence: Jurat evaluates an artefact itself, in a process of its own
-`soak`      evidence: what the ledger's own predictions say about a version in staging
-`ask`       why? one prediction, back to everything it rests on
-`cases`     abstentions that wait for a person
-`intake`    what callers send becomes a command, or is refused by name
-`look`      what holds now, for those who may see it
-`records`   reading the ledger, which is an act: events, SQL, proofs
-`refold`    state folded again from the ledger: compared, or put in place
-`status`    what runs, and how far each log is sealed
-`artefacts` content-addressed bytes
-`serving`   what the gateway must know, refreshed as it changes
-`problems`  the one table from errors to HTTP and exit codes
+`walk`       act ── admit ── authorize ── decide ── record: begin reading here
+`admit`      who? a token becomes a caller, or nothing
+`authorize`  may they? roles, resource and context become a decision with its reasons
+`keep`       what an act leaves in the vault (names, token hashes), in the same transaction
+`look`       what holds now, for those who may see it
+`intake`     what arrives from outside, read strictly
+`problems`   the one table from errors to HTTP and exit codes
+
+`wiring`     settings, store, ledger and clock, plugged together
+`bootstrap`  a new workspace, and its first operator
+`tree`       the process tree: PostgreSQL, sequencer, relay, doors · `process` how a child of it begins and ends
+`status`     what runs, and how far each log is sealed
+`serving`    what the gateway must know, refreshed as it changes
+
+`evaluate`   evidence: a registered version, measured by Jurat itself · `evaluator` the process whose word is evidence
+`measure`    a measurement, asked for · `measure_child` the process that loads the model and measures
+`scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
+`artefacts`  content-addressed bytes
+`soak`       evidence: what the ledger's own predictions say about a version in staging
+
+`ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on
+`cases`      abstentions that wait for a person
+`records`    reading the ledger, which is an act
+`refold`     state folded again from the ledger, to compare or to repair
 """

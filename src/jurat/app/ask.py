@@ -53,9 +53,9 @@ def why(app: App, token: str, prediction: str) -> Story:
         Tampered: what the prediction rests on is not all there.
     """
     check_id("prd", prediction)
-    app.settle()
     as_of = app.events.as_of()
     act(app, token, commands.ReadRecords(question="why", subject=prediction, as_of=as_of))
+    app.settle()
     own = [recorded(stored) for stored in app.events.find_prediction(prediction)]
     # a failure outweighs an answer: its receipt may have come too late for the answer to leave
     ends = [r for r in own if isinstance(r.event.data, facts.PredictionMade | facts.PredictionFailed)]

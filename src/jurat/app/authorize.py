@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jurat.app.wiring import App
 from jurat.core.errors import Denied, NotFound
-from jurat.domain import commands, rows
+from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Actor, DecisionRef
 from jurat.domain.roles import holders_of, roles_held
@@ -68,9 +68,7 @@ def question(state: State, principal: str, permission: str, resource: str, now_n
 
 def _surroundings(command: Command) -> dict[str, str]:
     """What policies may ask of the act itself: its purpose, its reason."""
-    purpose = {"purpose": command.purpose} if isinstance(command, commands.ReadData) else {}
-    reason = {"reason": command.reason} if isinstance(command, commands.OverridePrediction) else {}
-    return purpose | reason
+    return {name: text for name in ("purpose", "reason") if isinstance(text := getattr(command, name, None), str)}
 
 
 def _attributes(state: State, resource: str) -> dict[str, str]:

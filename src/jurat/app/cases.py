@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from jurat.app.graph import recorded
+from jurat.app.look import SeeCases, allowed_places, known
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.errors import NotFound
 from jurat.core.ids import check_id
-from jurat.domain import commands, facts
+from jurat.domain import commands, facts, rows
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -27,20 +28,22 @@ class OpenCase(msgspec.Struct, frozen=True):
 
 _WAITING = """
     SELECT prediction, version, outcome, confidence, occurred_at, log, idx FROM events
-    WHERE kind = 'prediction.made.v1' AND outcome IN ('abstained', 'blocked') AND prediction > ?
+    WHERE kind = 'prediction.made.v1' AND outcome IN ('abstained', 'blocked') AND prediction > ? AND list_contains(?, resource)
       AND prediction NOT IN (SELECT prediction FROM events WHERE kind IN ('prediction.overridden.v1', 'prediction.failed.v1'))
     ORDER BY prediction LIMIT ?
 """
 
 
 def open_cases(app: App, token: str, *, after: str = "", limit: int = 100) -> list[OpenCase]:
-    """Return the cases that wait for a person, oldest first; `after` is the last prediction of the page before.
+    """Return the cases that the caller may decide, oldest first; `after` is the last prediction of the page before.
 
     Raises:
-        Denied: the caller may not read the ledger; that was recorded.
+        Denied: the caller may decide none; that was recorded.
     """
-    act(app, token, commands.ReadRecords(question="open cases", subject="inference", as_of=app.events.as_of()))
-    answer = app.events.select(_WAITING, [after, limit])
+    with app.store.reading() as state:
+        endpoints = state.find(rows.Endpoint)
+    places = allowed_places(app, token, [SeeCases(place=f"endpoints/{endpoint.endpoint}") for endpoint in endpoints])
+    answer = app.events.select(_WAITING, [after, places, limit])
     return [
         OpenCase(prediction, version, outcome, confidence, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), f"{log.rpartition('/')[2]}#{index}")
         for prediction, version, outcome, confidence, at, log, index in answer.rows
@@ -54,6 +57,7 @@ def override(app: App, token: str, prediction: str, output: Any, reason: str) ->
         NotFound: the ledger has no such prediction.
         Denied, Conflict: see the walk.
     """
+    known(app, token)
     check_id("prd", prediction)
     found = [recorded(stored) for stored in app.events.find_prediction(prediction)]
     made = next((r.event for r in found if isinstance(r.event.data, facts.PredictionMade)), None)

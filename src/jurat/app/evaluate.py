@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jurat.app.artefacts import get_artefact
 from jurat.app.evaluator import evaluator_for
+from jurat.app.look import known
 from jurat.app.measure import measure
 from jurat.app.scan import scan
 from jurat.app.walk import Done, act, act_as
@@ -29,6 +30,7 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
         Denied: the caller may not read that data, or the artefact is refused by the scanners; each is recorded.
         Malformed, Unavailable: the model could not be measured; nothing is recorded as measured.
     """
+    known(app, token)
     with app.store.reading() as state:
         version = known_version(state, version_name)
         dataset = state.get(rows.Dataset, dataset_name)

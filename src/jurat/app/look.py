@@ -6,7 +6,7 @@ commands (`ReadRecords`) and walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from jurat.app.admit import admit
@@ -58,6 +58,13 @@ class SeeGates(See, frozen=True, kw_only=True):
 
 class CheckLedger(See, frozen=True, kw_only=True):
     permission = "ledger:verify"
+
+
+class SeeCases(See, frozen=True, kw_only=True):
+    """A look at the predictions of an endpoint that wait for a person: for those who may decide them."""
+
+    permission = "prediction:override"
+    reason: str = "to see what waits"
 
 
 class View(NamedTuple):
@@ -157,6 +164,21 @@ def check(app: App, token: str, see: See) -> None:
         allowed = _may(app, state, admit(state, state.vault, token, now_ns), see, now_ns)
     if not allowed:
         refuse(app, token, see)
+
+
+def allowed_places(app: App, token: str, sees: Sequence[See]) -> list[str]:
+    """Return the places that the caller may look at, of those asked for.
+
+    Raises:
+        Denied: none of them; recorded for the first.
+    """
+    with app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        caller = admit(state, state.vault, token, now_ns)
+        found = [see.place for see in sees if _may(app, state, caller, see, now_ns)]
+    if not found and sees:
+        refuse(app, token, sees[0])
+    return found
 
 
 def known(app: App, token: str) -> Actor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from jurat.app.evaluator import evaluator_for
+from jurat.app.look import known
 from jurat.app.walk import Done, act, act_as
 from jurat.app.wiring import App
 from jurat.core.clock import parse_at
@@ -37,6 +38,7 @@ def record_soak(app: App, token: str, version_name: str) -> Done:
         Denied: the caller may not look at this version's gates.
     """
     began = time.monotonic()
+    known(app, token)
     with app.store.reading() as state:
         version = known_version(state, version_name)
     if version.stage != Stage.STAGING:

@@ -7,5 +7,6 @@
 `digests`  `sha256:…` names of bytes, files and folders
 `units`    `100ms`, `0.1%`, `2GB`, `48h` as exact numbers with a dimension
 `settings` `jurat.toml`: one table of keys, types, defaults and help
+`workspace` where things lie in a workspace
 `files`    writes that are whole or not there at all
 """

@@ -63,4 +63,4 @@ def refuse_non_finite(value: Any, path: str = "$") -> None:
 
 
 def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]  # not `jSON`

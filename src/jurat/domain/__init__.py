@@ -10,8 +10,10 @@
 `evolve`    event → rows: the only way that state changes
 `stages`    experiment → development → staging → production → retired
 `upstreams` where a model server listens
+`roles`     which roles a principal holds now, and which person stands behind it
 `quorum`    how many different people really said yes
 `gates`     evidence against the gate file, with three verdicts
+`context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

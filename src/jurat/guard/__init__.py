@@ -3,4 +3,5 @@
 `filters`    patterns that a text must not contain, all at once, in linear time
 `limits`     token buckets with an injected clock
 `artefacts`  what a model file is, before anything loads it
+`pickles`    every name that a pickle would import, without running it · `allowed_globals` the names that a model may need
 """

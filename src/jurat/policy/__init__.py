@@ -5,6 +5,7 @@
 `gatefile`   the gates before `staging` and `production`, strict YAML
 `plainyaml`  YAML at its plainest, each refusal with its line
 `resources`  `models/prod/churn@2.3.1`: paths of what is acted on, as policies see them
+`values`     what a request may carry, as Cedar reads it
 `policyset`  Cedar policies and their schema, validated together, named by one digest
 `engine`     may this principal do this? allow or deny, the policies that decided, and the reasons
 `explain`    after a deny: what stood in the way, and which role would have opened it
