@@ -12,6 +12,7 @@ WHAT: Final = {
     "forked": "two different trees of one log were signed",
     "rolled_back": "the ledger is older than a checkpoint that somebody holds",
     "entries_missing": "the log ends before its signed size",
+    "entries_unjudged": "entries that no checkpoint reaches, because later ones are missing",
     "entry_altered": "an entry is not the one that was sealed",
     "entries_swapped": "entries were sealed in another order",
     "tree_altered": "a stored tree hash is not that of the sealed entries",

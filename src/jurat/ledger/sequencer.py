@@ -79,7 +79,7 @@ class LogHead(NamedTuple):
 
     origin_hash: bytes  # 8 bytes
     size: int
-    received_ns: int  # of the last entry; time never goes back inside a log
+    received_ns: int  # of the last entry; time never goes back
 
 
 class Sequencer:
@@ -93,7 +93,12 @@ class Sequencer:
         self._random = random
 
     def prepare(self, submissions: Iterable[Submission], now_ns: int) -> list[Verdict]:
-        """Return a verdict on each submission, as if those before it had been confirmed."""
+        """Return a verdict on each submission, as if those before it had been confirmed.
+
+        No two batches are received at one time, in whatever logs they lie, and time never goes back: so the order of
+        what one producer appended can be read from the ledger, across logs too.
+        """
+        latest_ns = max(head.received_ns for head in self.heads.values())
         heads: dict[LogName, LogHead] = {}
         lasts: dict[ProducerKey, Last] = {}
         verdicts: list[Verdict] = []
@@ -106,7 +111,8 @@ class Sequencer:
                 verdicts.append(Repeated(key))
             else:
                 head = heads.get(key.log) or self.heads[key.log]
-                fresh = self._make(submission, expected - first_seq, head, now_ns)
+                latest_ns = max(now_ns, latest_ns + 1)
+                fresh = self._make(submission, expected - first_seq, head, latest_ns)
                 heads[key.log] = LogHead(head.origin_hash, head.size + fresh.batch.count, fresh.received_ns)
                 lasts[key] = fresh.last
                 verdicts.append(fresh)
@@ -126,11 +132,10 @@ class Sequencer:
         batch = Batch(head.origin_hash, head.size, len(entries), b"".join(entries), bytes(4 * len(entries)), b"")
         return Fresh(ProducerKey(log, 0, 0), 0, batch, entries, hash_leaves(entries), b"", 0, Last(0, head.size + len(entries) - 1))
 
-    def _make(self, submission: Submission, skip: int, head: LogHead, now_ns: int) -> Fresh:
+    def _make(self, submission: Submission, skip: int, head: LogHead, received_ns: int) -> Fresh:
         key = submission.key
         raws = list(submission.raws[skip:])
         count, seq = len(raws), submission.first_seq + skip
-        received_ns = max(now_ns, head.received_ns)
         salts = self._random(SALT_SIZE * count)
         opened = [salts[at : at + SALT_SIZE] + raw for at, raw in zip(range(0, SALT_SIZE * count, SALT_SIZE), raws, strict=True)]
         sha256, pack, producer, epoch, domain = hashlib.sha256, _pack_entry, key.producer, key.epoch, _DOMAIN

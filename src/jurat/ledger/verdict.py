@@ -48,7 +48,12 @@ def judge_tree(claim: Claims, check: TreeCheck, events: EventCheck, faults: Faul
             log, "tree_altered", f"hashes in `L{level}` are not those that were signed", indexes, file=_file(claim, f"L{level}")
         )
     for begin, end in located.unknown:
-        _name_span(log, files, begin, end, events, faults)
+        if end > check.present:  # the span ends in what is missing: no root can be made, so nobody is accused
+            if begin < check.present:
+                detail = "no checkpoint can be met behind these while later entries are missing"
+                faults.add(log, "entries_unjudged", detail, index=begin, last_index=check.present - 1)
+        else:
+            _name_span(log, files, begin, end, events, faults)
     return located
 
 
