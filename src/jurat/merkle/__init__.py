@@ -5,6 +5,8 @@
 `entry`      the fixed-size records in our logs, and the salted commitment to an event
 `checkpoint` the text that a log signs: origin, size, root
 `note`       signed notes and their keys: Ed25519 and ML-DSA-44
+`cosign`     what a witness signs: cosignatures by Ed25519 and ML-DSA-44
+`policy`     tlog-policy files: which logs and witnesses count, and how many must have cosigned
 `proof`      `.tlog-proof`: one entry's inclusion, with the checkpoint it leads to
 
 Whoever calls these decides which keys to trust; nothing here has an opinion about that.

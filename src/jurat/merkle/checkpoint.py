@@ -52,7 +52,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if len(root) != HASH_SIZE:
         raise Malformed(f"checkpoint root of `{len(root)}` bytes, expected {HASH_SIZE}")
     if size == 0 and root != EMPTY_ROOT:
-        raise Malformed("checkpoint of size `0` whose root is not that of the empty tree")
+        raise Malformed("checkpoint of size `0` whose root is not that of the empty tree", code="empty_root_wrong")
     return Checkpoint(origin, size, root)
 
 

@@ -72,6 +72,7 @@ class Verifier(ABC):
     """
 
     key_type: int
+    algorithm: str
 
     def __init__(self, name: str, public: bytes) -> None:
         check_key_name(name)
@@ -98,7 +99,7 @@ class Verifier(ABC):
 
 
 class Ed25519Verifier(Verifier):
-    key_type = 0x01
+    key_type, algorithm = 0x01, "Ed25519"
 
     def __init__(self, name: str, public: bytes) -> None:
         super().__init__(name, public)
@@ -117,7 +118,7 @@ class Ed25519Verifier(Verifier):
 
 
 class MlDsaVerifier(Verifier):
-    key_type = 0x06
+    key_type, algorithm = 0x06, "ML-DSA-44"
 
     def __init__(self, name: str, public: bytes) -> None:
         super().__init__(name, public)
@@ -162,8 +163,8 @@ class MlDsaSigner:
         return timestamp_s.to_bytes(_TIMESTAMP_SIZE) + self._key.sign(_subtree_message(self.name, timestamp_s, text))
 
 
-def parse_vkey(text: str) -> Verifier:
-    """Return the public key that a vkey names. The inverse of `Verifier.vkey`.
+def parse_vkey(text: str, kinds: Sequence[type[Verifier]] = (Ed25519Verifier, MlDsaVerifier)) -> Verifier:
+    """Return the public key that a vkey names, of one of these kinds: by default, of a log. The inverse of `Verifier.vkey`.
 
     Raises:
         Malformed: not a vkey, of a type we do not have, or its key id is not that of its key.
@@ -172,10 +173,11 @@ def parse_vkey(text: str) -> Verifier:
     if len(parts) != 3:
         raise Malformed(f"key `{text[:80]}` is not `name+id+key`")
     name, key_id, raw = parts[0], parts[1], parse_base64(parts[2], "key")
-    kinds = {kind.key_type: kind for kind in (Ed25519Verifier, MlDsaVerifier)}
-    if not raw or raw[0] not in kinds:
-        raise Malformed(f"key `{name[:80]}+{key_id[:8]}` is of type `{raw[:1].hex()}`, expected 01 (Ed25519) or 06 (ML-DSA-44)")
-    verifier = kinds[raw[0]](name, raw[1:])
+    by_type = {kind.key_type: kind for kind in kinds}
+    if not raw or raw[0] not in by_type:
+        expected = " or ".join(f"{kind.key_type:02x} ({kind.algorithm})" for kind in kinds)
+        raise Malformed(f"key `{name[:80]}+{key_id[:8]}` is of type `{raw[:1].hex()}`, expected {expected}")
+    verifier = by_type[raw[0]](name, raw[1:])
     if verifier.key_id.hex() != key_id:
         raise Malformed(f"key `{name[:80]}` says id `{key_id[:16]}`, its own id is `{verifier.key_id.hex()}`")
     return verifier
@@ -200,8 +202,7 @@ def sign_note(text: str, signers: Sequence[Signer]) -> str:
     if not signers:
         raise Malformed("a note without a signer")
     _check_text(text)
-    lines = [f"— {signer.name} {format_base64(signer.key_id + signer.sign(text))}\n" for signer in signers]
-    return f"{text}\n{''.join(lines)}"
+    return f"{text}\n{format_signatures(text, signers)}"
 
 
 def open_note(note: str | bytes, verifiers: Sequence[Verifier]) -> OpenedNote:
@@ -225,6 +226,22 @@ def open_note(note: str | bytes, verifiers: Sequence[Verifier]) -> OpenedNote:
         hint = "check that the keys are those of this log"
         raise Tampered(f"the note carries no signature by {wanted or 'any key, for none was given'}", code="signature_missing", hint=hint)
     return OpenedNote(text, tuple(verified.values()))
+
+
+def select_signatures(note: str | bytes, verifiers: Sequence[Verifier]) -> str:
+    """Return a note's signature lines of the given keys, each ended. They hold if `open_note` passed with these keys.
+
+    Raises:
+        Malformed: not a signed note.
+    """
+    known = {(verifier.name, verifier.key_id) for verifier in verifiers}
+    found = [(line, *_parse_signature(line)) for line in _split_note(note)[1]]
+    return "".join(f"{line}\n" for line, name, blob in found if (name, blob[:_KEY_ID_SIZE]) in known)
+
+
+def format_signatures(text: str, signers: Sequence[Signer]) -> str:
+    """Return the signature lines of these signers under a text, each ended."""
+    return "".join(f"— {signer.name} {format_base64(signer.key_id + signer.sign(text))}\n" for signer in signers)
 
 
 def read_unverified_text(note: str | bytes) -> str:
