@@ -62,12 +62,13 @@ class Bench:
         self.recorded: dict[LogName, list[bytes]] = {INFERENCE: [], ACCESS: []}
 
     def append(self, count: int, log: LogName = INFERENCE, *, kinds: Sequence[int] = (PREDICTION_MADE,)) -> None:
-        """Record `count` events in one group, of these kinds in turn."""
+        """Record `count` events: of one kind in one batch, of several in turn, one by one."""
         done = self.recorded[log]
-        for number in range(len(done), len(done) + count):
-            raw = event(log, number)
-            self.ledger.append(log, number + 1, [raw], kind=kinds[number % len(kinds)])
-            done.append(raw)
+        raws = [event(log, number) for number in range(len(done), len(done) + count)]
+        step = count if len(kinds) == 1 else 1
+        for at in range(0, count, step):
+            self.ledger.append(log, len(done) + 1, raws[at : at + step], kind=kinds[len(done) % len(kinds)])
+            done += raws[at : at + step]
 
     def seal(self) -> None:
         self.ledger.publish()

@@ -68,6 +68,8 @@ def test_much_to_catch_up_comes_in_bounded_steps(bench: Bench, monkeypatch: pyte
         assert follower.step(flush=True) == 10
         assert [(part.first, part.last) for part in follower.manifest.parts] == [(0, 3), (4, 7), (8, 9)]
     assert all_told(bench)
+    bench.append(9)
+    assert [each.index for each in bench.events().scan(after={"main/inference": 14}, classes=["inference"])] == [14, 15, 16, 17, 18]
 
 
 def test_a_backlog_larger_than_memory_is_archived_piece_by_piece(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,8 +181,8 @@ def test_merging_keeps_every_row_and_the_old_files_for_a_while(bench: Bench) -> 
         assert follower.compact() == 16  # two kinds, nine parts each: two parts now
         assert [(part.kind, part.rows) for part in follower.manifest.parts] == [("prediction.made.v1", 13), ("prediction.requested.v1", 14)]
         assert all_told(bench)
-        assert all(path.read_bytes() == raw for path, raw in before.items())  # a reader of the old manifest still finds them
         assert follower.compact() == 0
+        assert all(path.read_bytes() == raw for path, raw in before.items())  # a reader of the old manifest still finds them
         bench.clock.advance(101)
         assert follower.compact() == 0
         assert len(bench.parts()) == 2
