@@ -31,6 +31,7 @@ from jurat.ledger.client import LedgerClient
 from jurat.ledger.layout import events_directory
 from jurat.ledger.manifest import high_water, read_manifest
 from jurat.ledger.query import Events
+from jurat.ledger.rows import Span, table_of
 
 KIND: Final = 51
 BATCH: Final = 1_000
@@ -47,9 +48,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     raw_bytes = sum(len(raw) for chunk in chunks for _, raw in chunk)
     with scratch() as directory:
         raw_rate = write_raw(directory / "raw", chunks)
-        before_s = children_cpu_s()
-        elapsed_s, workspace = write_and_archive(directory / "ws", chunks, batches)
-        cpu_s = children_cpu_s() - before_s
+        elapsed_s, cpu_s, workspace = write_and_archive(directory / "ws", chunks, batches)
         events = Events(workspace.ledger, LOG.tenant)
         scan_s = statistics.median(timed(lambda: events.select("SELECT count(DISTINCT event_id) FROM events")) for _ in range(5))
         find_s = statistics.median(timed(lambda number=number: find(events, number)) for number in range(0, total, total // 9))
@@ -126,11 +125,12 @@ def write_raw(path: Path, chunks: list[list[tuple[int, bytes]]]) -> float:
     return BATCH * len(chunks) / elapsed_s
 
 
-def write_and_archive(root: Path, chunks: list[list[tuple[int, bytes]]], batches: int) -> tuple[float, Workspace]:
-    """Return the seconds from the first append until the last event was found in the archive."""
+def write_and_archive(root: Path, chunks: list[list[tuple[int, bytes]]], batches: int) -> tuple[float, float, Workspace]:
+    """Return the seconds from the first append until the last event was found in the archive, and those of CPU time."""
+    cpu_before_s = children_cpu_s()
     total, workspace = len(chunks) * BATCH, Workspace(root)
     marks = events_directory(workspace.ledger, LOG.tenant)
-    with sequencer_process(root) as run_directory, follower_process(root):
+    with sequencer_process(root) as run_directory, follower_process(root) as start_cpu_s:
 
         def produce(producer: int) -> None:
             with LedgerClient.connect(run_directory, BENCH.code, timeout_s=60) as client:
@@ -153,7 +153,7 @@ def write_and_archive(root: Path, chunks: list[list[tuple[int, bytes]]], batches
         counted = events.select("SELECT count(*), count(DISTINCT idx), max(idx) FROM events").rows
         if counted != [(total, total, total - 1)]:
             raise AssertionError(f"the archive holds {counted}, expected {total} events")
-    return elapsed_s, workspace
+    return elapsed_s, children_cpu_s() - cpu_before_s - start_cpu_s, workspace
 
 
 def find(events: Events, number: int) -> None:
@@ -170,11 +170,13 @@ def timed(work: Any) -> float:
 
 
 @contextmanager
-def follower_process(root: Path) -> Iterator[None]:
-    """Run the archive's follower in a process of its own, as fast as it can."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.ledger_sealed", str(root)], stdin=subprocess.PIPE)
+def follower_process(root: Path) -> Iterator[float]:
+    """Run the archive's follower in a process of its own; yields the CPU seconds that its start took."""
+    command = [sys.executable, "-m", "bench.ledger_sealed", str(root)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        yield
+        assert process.stdout is not None
+        yield float(process.stdout.readline())
     finally:
         process.communicate()  # closes its stdin, at which it ends
     if process.returncode != 0:
@@ -191,6 +193,8 @@ def follow(root: Path) -> None:
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     with Follower(Workspace(root).ledger, LOG.tenant, flush_age_s=1.0) as follower:
+        table_of([Span(0, 1, bytes(59), bytes(4), bytes(16))])  # pyarrow's lazy imports belong to the start
+        print(time.process_time(), flush=True)
         while not ended.wait(0.05):
             follower.step()
 

@@ -83,6 +83,8 @@ class Tail:
                         return
                     room -= self._take(placed.record, names)
                     self._position = placed.end
+                    if self._is_quiet(placed.end):
+                        return
                 return
             except Tampered:
                 if not self._was_removed():
