@@ -32,6 +32,7 @@ from jurat.store.connect import Database, open_database
 READY_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 3.5
 _LAST_WORDS_S: Final = 2.0
+_LAST_CHILDREN_S: Final = 10.0
 _RESTARTS_PER_MINUTE: Final = 5
 SEQUENCER, RELAY, WEB, GATEWAY = "sequencer", "relay", "web", "gateway"
 _MODULES: Final = {SEQUENCER: "jurat.ledger.daemon", RELAY: "jurat.worker", WEB: "jurat.web", GATEWAY: "jurat.gateway"}
@@ -43,6 +44,10 @@ class TreeInfo(msgspec.Struct, frozen=True):
     pid: int
     mode: str  # serve | moment
     ports: dict[str, int]
+
+
+class _ToldToStop(Exception):
+    """The signal came while a child was being waited for."""
 
 
 @dataclass
@@ -65,10 +70,11 @@ class Tree:
         self._workspace, self._settings, self._mode, self._throwaway = workspace, settings, mode, throwaway
         self._children: dict[str, _Child] = {}
         self._restarts: list[float] = []
-        self._lock = -1
+        self._lock = self._children_lock = -1
         self._life = (-1, -1)
         self.database: Database | None = None
         self.report: Callable[[str], None] = lambda _text: None
+        self.stopping: Callable[[], bool] = lambda: False  # asked while waiting, so that no start holds up the end
 
     @property
     def ports(self) -> dict[str, int]:
@@ -84,6 +90,7 @@ class Tree:
         self._life = os.pipe()  # children inherit the reading end; it closes when we are gone
         os.set_inheritable(self._life[0], True)
         try:
+            self._children_lock = _await_last_children(self._workspace)
             self.database = open_database(self._workspace, self._settings, throwaway=self._throwaway)
             wanted = [SEQUENCER] if self._mode == "moment" else [SEQUENCER, RELAY, WEB, GATEWAY]
             self._start(SEQUENCER)
@@ -98,16 +105,16 @@ class Tree:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, stopping: Callable[[], bool]) -> None:
+    def watch(self) -> None:
         """Restart what dies, until `stopping()`.
 
         Raises:
             Unavailable: children die faster than it is worth restarting them; everything stops.
         """
-        while not stopping():
+        while not self.stopping():
             for child in list(self._children.values()):
                 code = child.process.poll()
-                if code is None or stopping():
+                if code is None or self.stopping():
                     continue
                 now = time.monotonic()
                 self._restarts = [at for at in self._restarts if now - at < 60] + [now]
@@ -146,10 +153,10 @@ class Tree:
             self.database = None
         with contextlib.suppress(FileNotFoundError):
             (self._workspace.run / "tree.json").unlink()
-        for descriptor in (*self._life, self._lock):
+        for descriptor in (*self._life, self._children_lock, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._life, self._lock = (-1, -1), -1
+        self._life, self._children_lock, self._lock = (-1, -1), -1, -1
 
     def _start(self, name: str) -> None:
         ready_read, ready_write = os.pipe()
@@ -163,7 +170,7 @@ class Tree:
                 stdin=subprocess.DEVNULL,
                 stdout=ready_write if name == SEQUENCER else log,
                 stderr=log,
-                pass_fds=(self._life[0], ready_write),
+                pass_fds=(self._life[0], self._children_lock, ready_write),
                 start_new_session=True,
             )
         os.close(ready_write)
@@ -178,7 +185,13 @@ class Tree:
         deadline = time.monotonic() + READY_TIMEOUT_S
         said = b""
         while b"\n" not in said:
-            readable, _, _ = select.select([ready_fd], [], [], max(0.0, deadline - time.monotonic()))
+            readable, _, _ = select.select([ready_fd], [], [], 0.1)
+            if self.stopping():
+                process.kill()
+                process.wait()
+                raise _ToldToStop
+            if not readable and time.monotonic() < deadline:
+                continue
             chunk = os.read(ready_fd, 4096) if readable else b""
             if not chunk:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -210,10 +223,12 @@ def serve(workspace: Workspace, settings: Settings, *, on_ready: Callable[[Tree]
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with Tree(workspace, settings, mode="serve", throwaway=throwaway) as tree:
+        tree = Tree(workspace, settings, mode="serve", throwaway=throwaway)
+        tree.stopping = lambda: stopping
+        tree.report = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201 - the operator's terminal
+        with contextlib.suppress(_ToldToStop), tree:
             on_ready(tree)
-            tree.report = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201 - the operator's terminal
-            tree.watch(lambda: stopping)
+            tree.watch()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -246,19 +261,47 @@ def lock_tree(workspace: Workspace) -> int:
     Raises:
         Conflict: somebody else holds it.
     """
-    descriptor = os.open(workspace.run / "tree.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _try_lock(workspace.run / "tree.lock")
+    if descriptor is None:
+        raise Conflict(f"`{workspace.root}` is being served already", hint="`jurat status` says by whom", code="already_running")
+    return descriptor
+
+
+def _await_last_children(workspace: Workspace) -> int:
+    """Return the descriptor of the lock that children inherit, once those of a tree that was killed are gone.
+
+    Raises:
+        Unavailable: they do not go.
+    """
+    deadline = time.monotonic() + _LAST_CHILDREN_S
+    while (descriptor := _try_lock(workspace.run / "children.lock")) is None:
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"processes of an earlier tree still work in `{workspace.root}`",
+                hint="they should have gone when it died: look with `ps`, and end them",
+                code="children_remain",
+            )
+        time.sleep(0.02)
+    return descriptor
+
+
+def _try_lock(path: Path) -> int | None:
+    """Return a descriptor that holds the lock until it, and each one inherited from it, is closed; None if it is taken."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Conflict(f"`{workspace.root}` is being served already", hint="`jurat status` says by whom", code="already_running") from None
+        return None
     return descriptor
 
 
 def last_words(log: Path) -> str:
-    """Return the last line of a log, for people."""
+    """Return the last line of a log, for people, and not just the indented hint below it."""
     try:
         lines = log.read_bytes()[-4000:].decode(errors="replace").strip().splitlines()
     except OSError:
         lines = []
+    if len(lines) > 1 and lines[-1].startswith("  "):
+        del lines[-1]
     return lines[-1].strip()[:300] if lines else "it said nothing"
