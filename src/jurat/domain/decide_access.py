@@ -7,7 +7,7 @@ from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
-from jurat.domain.roles import person_behind
+from jurat.domain.roles import people_behind, person_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 from jurat.policy.gatefile import parse_gates
@@ -43,9 +43,9 @@ def grant_role(state: State, command: commands.GrantRole, context: Context) -> l
         raise Malformed(f"role `{command.role}` is in no policy", hint=f"known roles: {', '.join(sorted(context.known_roles))}")
     if not command.reason.strip():
         raise Malformed("a grant needs a reason", hint="say why, in words that a reviewer will understand in a year")
-    if person_behind(state, grantee.principal) == context.person:
+    if person_behind(state, grantee.principal) in people_behind(state, context.actor):
         raise Denied(
-            f"nobody may grant a role to themselves, and `{command.principal}` is `{context.person}` or answers to them",
+            f"nobody may grant a role to themselves, and `{command.principal}` is whoever grants it, or answers to them",
             hint="ask another operator",
             code="no_self_grant",
         )
@@ -76,7 +76,16 @@ def issue_token(state: State, command: commands.IssueToken, context: Context) ->
     principal = _principal(state, command.principal)
     if not 0 < command.lifetime_s <= LONGEST_TOKEN_S:
         raise Malformed(f"a token lives up to {LONGEST_TOKEN_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that")
-    person = person_behind(state, command.on_behalf_of or command.principal)
+    behind = command.on_behalf_of or command.principal
+    person = person_behind(state, behind)
+    if principal.type is PrincipalType.PERSON and behind != principal.principal:
+        raise Malformed(
+            f"a person acts for nobody but themselves, `{principal.principal}` is one",
+            hint="grant them the role that they need; only services, agents and processes act on behalf of a person",
+            code="person_acts_alone",
+        )
+    if command.on_behalf_of and person is not None and person != behind:
+        raise Malformed(f"`{behind}` is not a person", hint="name the person who is acted for", code="person_required")
     if person is None:
         raise Conflict(
             f"no active person answers for `{command.principal}`",

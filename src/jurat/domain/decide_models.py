@@ -12,6 +12,7 @@ from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
 from jurat.domain.gates import check_gates
+from jurat.domain.roles import people_behind
 from jurat.domain.stages import Stage, next_stage, parse_stage
 from jurat.domain.state import State
 from jurat.domain.upstreams import parse_upstream
@@ -148,7 +149,7 @@ def promote(state: State, command: commands.Promote, context: Context) -> list[E
             hint=f"the next stage is `{allowed}`" if allowed else "it has no next stage",
             code="stage_skipped",
         )
-    result = check_gates(state, version, to_stage, context.now_ns, promoter=context.person, request=command.request)
+    result = check_gates(state, version, to_stage, context.now_ns, promoters=people_behind(state, context.actor), request=command.request)
     if result.verdict != "pass":
         unmet = [c for c in result.clauses if c.verdict != "pass"]
         raise Conflict(

@@ -36,8 +36,11 @@ def approve(state: State, command: commands.Approve, context: Context) -> list[E
     request, version = _open_request(state, command, context)
     if context.actor.type is not PrincipalType.PERSON:
         raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
-    for what, principal in (("registered this version", version.author), ("asked for this approval", request.requested_by)):
-        if person_behind(state, principal) == context.person:
+    for what, principal, first in (
+        ("registered this version", version.author, version.author_person),
+        ("asked for this approval", request.requested_by, request.asking_person),
+    ):
+        if context.person in (person_behind(state, principal), first):
             others = [p for role in request.approver_roles for p in holders_of(state, role, context.now_ns) if p != context.person]
             raise Denied(
                 f"`{context.person}` {what} and may not approve it",

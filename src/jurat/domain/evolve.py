@@ -77,7 +77,7 @@ def _version_registered(state: State, event: Event, data: facts.VersionRegistere
     row = rows.Version(
         as_of=event.id, version=data.version, model=data.model, system=data.system, digest=data.digest, artefacts=data.artefacts,
         training_dataset=data.training_data.dataset, author=data.author, registered=event.id,
-        stage=Stage.DEVELOPMENT, stage_since=event.at,
+        stage=Stage.DEVELOPMENT, stage_since=event.at, author_person=event.actor.chain[0],
     )  # fmt: skip
     return [Put("versions", data.version, row)]
 
@@ -94,7 +94,7 @@ def _promotion_requested(state: State, event: Event, data: facts.PromotionReques
     row = rows.Request(
         as_of=event.id, request=data.request, version=data.version, version_digest=data.version_digest, to_stage=data.to_stage,
         requested_by=event.actor.principal, shown=data.shown, shown_digest=data.shown_digest,
-        approver_roles=data.approver_roles, expires_at=data.expires_at,
+        approver_roles=data.approver_roles, expires_at=data.expires_at, asking_person=event.actor.chain[0],
     )  # fmt: skip
     return [Put("requests", data.request, row)]
 

@@ -60,12 +60,18 @@ class GateResult:
 
 
 def check_gates(
-    state: State, version: rows.Version, to_stage: Stage, now_ns: int, *, promoter: str | None = None, request: str | None = None
+    state: State,
+    version: rows.Version,
+    to_stage: Stage,
+    now_ns: int,
+    *,
+    promoters: frozenset[str] = frozenset(),
+    request: str | None = None,
 ) -> GateResult:
     """Return how a version stands before a stage, now.
 
     Args:
-        promoter: the person who promotes; their own approval does not count.
+        promoters: the persons whose act the promotion is; their own approval does not count.
         request: the request whose approvals are meant; None takes the one that stands best.
     Raises:
         Conflict: no gate file is in force, or it has no gate before that stage.
@@ -78,7 +84,7 @@ def check_gates(
     for stage in stages_up_to(to_stage):
         for gate in gates.before(stage) if stage in STAGES else ():
             if isinstance(gate, HumanApproval):
-                clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoter, request)
+                clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoters, request)
                 found = [clause]
             elif isinstance(gate, StagingSoak):
                 found = [_duration(version, gate, now_ns), *_measured(state, version, gate, gate.success_criteria)]
@@ -219,7 +225,7 @@ def _duration(version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:
 
 
 def _approvals(
-    state: State, version: rows.Version, stage: Stage, gate: HumanApproval, now_ns: int, promoter: str | None, wanted: str | None
+    state: State, version: rows.Version, stage: Stage, gate: HumanApproval, now_ns: int, promoters: frozenset[str], wanted: str | None
 ) -> tuple[Clause, rows.Request | None, list[str]]:
     needed = [a.role for a in gate.approvers]
     best: tuple[int, rows.Request | None, list[str], str] = (0, None, [], "nobody was asked")
@@ -229,13 +235,13 @@ def _approvals(
         problem = _why_void(state, version, stage, request, now_ns)
         seats: dict[int, str] = {}
         if not problem:
-            held = {a.person: a.roles for a in request.approvals if a.person != promoter}
+            held = {a.person: a.roles for a in request.approvals if a.person not in promoters}
             seats = seats_filled(needed, held)
             missing = [role for seat, role in enumerate(needed) if seat not in seats]
-            own = any(a.person == promoter for a in request.approvals)
+            own = [a.person for a in request.approvals if a.person in promoters]
             problem = (
                 f"{len(needed)} approvals of different people needed ({', '.join(needed)}), has {len(seats)}, open: {', '.join(missing)}"
-                + (f"; the approval of `{promoter}`, who promotes, does not count" if own else "")
+                + (f"; the approval of `{own[0]}`, who promotes, does not count" if own else "")
                 if missing
                 else ""
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.domain import rows
+from jurat.domain.events import Actor
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 
@@ -29,6 +30,11 @@ def person_behind(state: State, principal: str) -> str | None:
     if found is not None and found.type is not PrincipalType.PERSON and found.owner:
         found = state.get(rows.Principal, found.owner) if found.active else None
     return found.principal if found is not None and found.active and found.type is PrincipalType.PERSON else None
+
+
+def people_behind(state: State, actor: Actor) -> frozenset[str]:
+    """Return the persons whose act it is: who is first in the chain, and who answers for what acts."""
+    return frozenset((actor.chain[0], person_behind(state, actor.principal) or actor.chain[0]))
 
 
 def holders_of(state: State, role: str, now_ns: int) -> list[str]:

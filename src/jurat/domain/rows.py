@@ -78,6 +78,7 @@ class Version(Row, frozen=True, kw_only=True):
     registered: str  # event id of the registration
     stage: str
     stage_since: str  # RFC 3339, from the event that moved it
+    author_person: str = ""  # first in the chain by which the author acted
 
 
 class Evidence(Row, frozen=True, kw_only=True):
@@ -111,6 +112,7 @@ class Request(Row, frozen=True, kw_only=True):
     expires_at: str
     approvals: list[Approval] = []
     status: str = "waiting_for_approvers"  # waiting_for_approvers | rejected | used
+    asking_person: str = ""  # first in the chain by which `requested_by` acted
 
 
 class Endpoint(Row, frozen=True, kw_only=True):

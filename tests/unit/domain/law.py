@@ -110,7 +110,7 @@ class Law:
     def apply_gates(self, source: str = GATES) -> None:
         self.do("olga", commands.ApplyGates(source=source, reason="test"))
 
-    def register(self, version: str = "1.0.0", weights: str = "a") -> rows.Version:
+    def register(self, version: str = "1.0.0", weights: str = "a", by: str = "ada") -> rows.Version:
         if self.state.get(rows.Dataset, "loans@v1") is None:
             self.do("ada", dataset())
             self.do(
@@ -119,7 +119,7 @@ class Law:
                     system="credit", purpose="p", owner="prn_dan", risk_tier=RiskTier.HIGH, affected_persons="applicants"
                 ),
             )
-        self.do("ada", version_command(version, weights))
+        self.do(by, version_command(version, weights))
         found = self.state.get(rows.Version, f"churn@{version}")
         assert found is not None
         return found
