@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -88,14 +89,22 @@ def ask_sql(app: App, token: str, query: str) -> Answer:
     return app.events.sql(query)
 
 
-def take_proof(app: App, token: str, event_id: str) -> bytes:
-    """Return one event's evidence, for a file that is verified offline: receipt, inclusion proof, checkpoint, anchor.
+class ProofForm(StrEnum):
+    """The file that a proof becomes."""
+
+    EVIDENCE = "evidence"  # receipt, event, inclusion proof, checkpoint, anchor
+    TLOG_PROOF = "tlog-proof"  # C2SP: inclusion proof and checkpoint, the event inside
+    COSE = "cose"  # RFC 9942: inclusion proof under a signed root, no event
+
+
+def take_proof(app: App, token: str, event_id: str, form: ProofForm = ProofForm.EVIDENCE) -> bytes:
+    """Return one event's proof, for a file that is verified offline.
 
     Raises:
         NotFound: there is no such event.
     """
     from jurat.ledger.keys import load_log_keys
-    from jurat.ledger.prove import prove_event
+    from jurat.ledger.prove import prove_cose, prove_event, prove_inclusion
 
     check_id("evt", event_id)
     _record(app, token, "prove", event_id)
@@ -103,9 +112,13 @@ def take_proof(app: App, token: str, event_id: str) -> bytes:
     stored = app.events.find(event_id)
     if stored is None:
         raise NotFound(f"there is no event `{event_id}`", hint="`jurat events` shows what there is")
+    keys, log = load_log_keys(log_keys_file(app.workspace.keys)), parse_log_name(stored.log)
+    if form is ProofForm.TLOG_PROOF:
+        return prove_inclusion(app.workspace.ledger, stored, keys)
     with contextlib.closing(app.ledger()) as ledger:
-        receipt = ledger.receipt_for(parse_log_name(stored.log), stored.index)
-    return prove_event(app.workspace.ledger, stored, load_log_keys(log_keys_file(app.workspace.keys)), receipt)
+        if form is ProofForm.COSE:
+            return prove_cose(app.workspace.ledger, stored, keys, ledger.signed_root(log))
+        return prove_event(app.workspace.ledger, stored, keys, ledger.receipt_for(log, stored.index))
 
 
 def _record(app: App, token: str, question: str, subject: str) -> None:

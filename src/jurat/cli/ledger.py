@@ -12,25 +12,37 @@ from jurat.cli.verbs import verb
 from jurat.core.errors import Tampered
 
 
-@verb("prove", example="jurat prove evt_01k9… -o decision.json\n\njurat verify decision.json --keys log-keys.json")
+@verb(
+    "prove",
+    example="""jurat prove evt_01k9… -o decision.json
+
+jurat verify decision.json --keys log-keys.json
+
+jurat prove evt_01k9… --tlog-proof -o decision.tlog-proof
+
+jurat prove evt_01k9… --cose -o decision.cose""",
+)
 @click.argument("event")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the evidence goes.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the proof goes.")
+@click.option("--tlog-proof", "form", flag_value="tlog-proof", help="A C2SP tlog-proof, for other tools.")
+@click.option("--cose", "form", flag_value="cose", help="A COSE receipt (RFC 9942), for SCITT tools; without the event.")
 @click.pass_obj
-def prove(session: Session, event: str, output: Path) -> None:
+def prove(session: Session, event: str, output: Path, form: str | None) -> None:
     """Put an event with its receipt, inclusion proof and checkpoint into one file that is verified offline."""
-    from jurat.app.records import take_proof
+    from jurat.app.records import ProofForm, take_proof
     from jurat.core.files import write_whole
 
-    token = session.token()
+    token, wanted = session.token(), ProofForm(form or "evidence")
     with session.app() as app:
-        raw = take_proof(app, token, event)
+        raw = take_proof(app, token, event, wanted)
         keys = app.workspace.keys
     write_whole(output, raw)
     if session.as_json:
-        show_json({"event": event, "file": str(output), "size_bytes": len(raw)})
+        show_json({"event": event, "file": str(output), "form": wanted, "size_bytes": len(raw)})
     else:
         show_fields(session, [("event", event), ("file", str(output))])
-        session.say(f"anyone can check it: jurat verify {output} --keys {keys / 'log-keys.json'}")
+        if wanted is not ProofForm.COSE:
+            session.say(f"anyone can check it: jurat verify {output} --keys {keys / 'log-keys.json'}")
 
 
 @verb("rebuild", example="jurat rebuild --compare")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jurat.cli.session import Session
-from jurat.cli.show import show, show_json
+from jurat.cli.show import Progress, show, show_fields, show_json
 from jurat.cli.verbs import noun
-from jurat.core.errors import NotFound
+from jurat.core.errors import Malformed, NotFound, Tampered
+
+if TYPE_CHECKING:
+    from jurat.core.workspace import Workspace
+    from jurat.ledger.layout import LogName
+    from jurat.merkle.checkpoint import Checkpoint
 
 
 @noun("log")
@@ -17,18 +23,23 @@ def log() -> None:
     """The logs and their checkpoints. Public: hashes only."""
 
 
-@log.verb("list", example="jurat log list")
+@log.verb("list", example="jurat log list\n\njurat log list --json")
 @click.pass_obj
 def list_logs(session: Session) -> None:
-    """Show each log with the size that its public checkpoint signs."""
-    from jurat.core.settings import load_settings
-    from jurat.ledger.layout import ANCHOR, checkpoint_file, class_logs
+    """Show each log: its entries, how many of them are sealed, and with --json its origin, keys and root."""
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.layout import log_keys_file, parse_log_name
+    from jurat.ledger.verify_log import LogFiles
 
-    workspace = session.workspace
-    logs = [*class_logs(load_settings(workspace).tenant), ANCHOR]
-    heads = {str(each): _head(checkpoint_file(workspace.ledger, each)) for each in logs}
-    value = [{"log": name, "size": size, "root": root} for name, (size, root) in heads.items()]
-    show(session, value, ["log", "size", "root"], [[name, size, root] for name, (size, root) in heads.items()], empty="no log")
+    workspace, value = session.workspace, []
+    for keys in load_log_keys(log_keys_file(workspace.keys)):
+        each = parse_log_name(keys.log)
+        size = LogFiles(each.directory(workspace.ledger), each.entry_size).count("entries")
+        sealed, root = _head(workspace, each)
+        line = {"log": keys.log, "origin": keys.origin, "size": size, "sealed": sealed, "root": root}
+        value.append({**line, "vkeys": keys.vkeys, "receipt_vkey": keys.receipt_vkey})
+    lines = [[str(each[name]) for name in ("log", "size", "sealed", "root")] for each in value]
+    show(session, value, ["log", "entries", "sealed", "root"], lines, empty="no log")
 
 
 @log.verb("checkpoint", example="jurat log checkpoint main/inference > checkpoint.txt")
@@ -36,18 +47,132 @@ def list_logs(session: Session) -> None:
 @click.pass_obj
 def checkpoint(session: Session, name: str) -> None:
     """Print a log's signed checkpoint. Keep it: with it you notice later if anything before it has changed."""
-    from jurat.ledger.layout import checkpoint_file, parse_log_name
+    from jurat.ledger.layout import parse_log_name
 
-    path = checkpoint_file(session.workspace.ledger, parse_log_name(name))
-    if not path.is_file():
-        raise NotFound(f"log `{name}` has no checkpoint yet", hint="nothing was sealed in it")
-    text = path.read_text("utf-8")
+    text = checkpoint_text(session, parse_log_name(name))
     if session.as_json:
         show_json({"log": name, "checkpoint": text})
     else:
         click.echo(text, nl=False)
 
 
-def _head(path: Path) -> tuple[str, str]:
-    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-    return (lines[1], lines[2]) if len(lines) > 2 else ("0", "")
+@log.verb("export", example="jurat log export main/inference ./public/inference")
+@click.argument("name")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def export(session: Session, name: str, directory: Path) -> None:
+    """Put a log into a directory as tlog-tiles, with a verifier: to serve statically, to mirror, to hand over. Go on any time."""
+    from jurat.ledger.export import VERIFIER, export_log
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.layout import log_keys_file, parse_log_name
+
+    workspace = session.workspace
+    keys = load_log_keys(log_keys_file(workspace.keys))
+    with Progress(session, "exporting") as progress:
+        done = export_log(workspace.ledger, parse_log_name(name), keys, directory, progress=progress)
+    if session.as_json:
+        show_json({**done._asdict(), "root": done.root.hex(), "directory": str(directory)})
+    else:
+        show_fields(session, [("log", done.origin), ("size", str(done.size)), ("tiles", f"{done.files}, {done.written} of them new")])
+        session.say(f"anyone can check it: python {directory / VERIFIER} --keys log-keys.json {directory}")
+
+
+@log.verb(
+    "consistency",
+    example="""jurat log consistency kept.txt
+
+jurat log consistency kept.txt newer.txt -o continues.txt
+
+jurat log consistency 1000 2000 --log main/inference""",
+)
+@click.argument("old")
+@click.argument("new", required=False)
+@click.option("--log", "name", help="The log, if both are sizes.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the proof as a C2SP witness reads it; NEW must be signed.")
+@click.pass_obj
+def consistency(session: Session, old: str, new: str | None, name: str | None, output: Path | None) -> None:
+    """Prove that one state of a log continues another, and check it. Each is a checkpoint file or a size; NEW is now by default."""
+    from jurat.core.files import write_whole
+    from jurat.ledger.consistency import Consistency, format_consistency, prove_consistency, verify_continues
+
+    one, other = _read_state(session, old), _read_state(session, new)
+    log_name = _log_of(session, name, one, other)
+    first, second = _place(session, log_name, one), _place(session, log_name, other)
+    if other is None and first.size > second.size:
+        raise Tampered(
+            f"log `{log_name}` is at size `{second.size}` now, and signed size `{first.size}` once",
+            hint="it was rolled back: keep that checkpoint, it is the evidence; run `jurat verify --since` with it", code="rolled_back",
+        )  # fmt: skip
+    path = prove_consistency(session.workspace.ledger, log_name, first.size, second.size)
+    verify_continues(first, second, path)
+    if output is not None:
+        if isinstance(other, int):
+            raise Malformed("a proof in a file ends with a signed checkpoint, and NEW is only a size", hint="give a checkpoint file")
+        note = other or checkpoint_text(session, log_name)
+        write_whole(output, format_consistency(Consistency(first.size, path, note)).encode())
+    if session.as_json:
+        states = {key: {"size": each.size, "root": each.root.hex()} for key, each in (("old", first), ("new", second))}
+        show_json({"log": str(log_name), **states, "path": [each.hex() for each in path]})
+    else:
+        click.echo(f"ok: {second.origin} at size {second.size} continues size {first.size}, by {len(path)} hashes")
+
+
+def checkpoint_text(session: Session, log_name: LogName) -> str:
+    """Return a log's public checkpoint, as it lies there."""
+    from jurat.ledger.layout import checkpoint_file
+
+    path = checkpoint_file(session.workspace.ledger, log_name)
+    if not path.is_file():
+        raise NotFound(f"log `{log_name}` has no checkpoint yet", hint="nothing was sealed in it")
+    return path.read_text("utf-8")
+
+
+def _read_state(session: Session, text: str | None) -> int | str | None:
+    """Return the size, or the note of a checkpoint file, that an argument names; None for now."""
+    from jurat.cli.files import read_text
+
+    return None if text is None else int(text) if text.isascii() and text.isdigit() and len(text) < 20 else read_text(Path(text))
+
+
+def _log_of(session: Session, name: str | None, *states: int | str | None) -> LogName:
+    from jurat.ledger.evidence import keys_of_origin
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.layout import log_keys_file, parse_log_name
+    from jurat.merkle.note import read_unverified_text
+
+    if name is not None:
+        return parse_log_name(name)
+    note = next((each for each in states if isinstance(each, str)), None)
+    if note is None:
+        raise Malformed("two sizes do not say which log is meant", hint="add `--log main/inference`")
+    keys = load_log_keys(log_keys_file(session.workspace.keys))
+    return parse_log_name(keys_of_origin(read_unverified_text(note).partition("\n")[0], keys).log)
+
+
+def _place(session: Session, log_name: LogName, state: int | str | None) -> Checkpoint:
+    """Return the checkpoint of a state: a note's only if every key of the log signed it; a size's is what the arrays say."""
+    from jurat.ledger.consistency import read_root
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.layout import log_keys_file
+    from jurat.ledger.verify_checkpoints import open_checkpoint
+    from jurat.merkle.checkpoint import Checkpoint
+
+    keys = next((each for each in load_log_keys(log_keys_file(session.workspace.keys)) if each.log == str(log_name)), None)
+    if keys is None:
+        raise NotFound(f"there are no keys of log `{log_name}`", hint="`jurat log list` shows the logs")
+    if isinstance(state, int):
+        return Checkpoint(keys.origin, state, read_root(session.workspace.ledger, log_name, state))
+    return open_checkpoint(state if state is not None else checkpoint_text(session, log_name), keys)
+
+
+def _head(workspace: Workspace, log_name: LogName) -> tuple[int, str]:
+    """Return what the public checkpoint says, signatures unseen; nothing of one that cannot be read."""
+    from jurat.core.errors import JuratError
+    from jurat.ledger.tail import published_checkpoint
+    from jurat.merkle.checkpoint import format_base64
+
+    try:
+        found = published_checkpoint(workspace.ledger, log_name)
+    except JuratError:
+        return 0, ""
+    return found.size, format_base64(found.root)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -83,6 +83,30 @@ def brief(digest: str) -> str:
     from jurat.core.digests import short
 
     return short(digest)
+
+
+class Progress:
+    """A bar on stderr while something long runs, when a person watches. Entered, it is a function of (done, total)."""
+
+    def __init__(self, session: Session, what: str) -> None:
+        self._quiet = session.as_json or not sys.stderr.isatty()
+        self._what = what
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if self._quiet:
+            return lambda _done, _total: None
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+
+        bar = self._bar = Bar(console=Console(stderr=True), transient=True)
+        bar.start()
+        task = bar.add_task(self._what, total=None)
+        return lambda done, total: bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def _rich_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jurat.cli.session import Session, flat
-from jurat.cli.show import show_json, show_table
+from jurat.cli.show import Progress, show_json, show_table
 from jurat.cli.verbs import verb
-from jurat.core.errors import NotFound, Tampered
+from jurat.core.errors import NotFound, Tampered, Unavailable
 from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,32 +22,92 @@ if TYPE_CHECKING:
     from jurat.ledger.keys import LogKeys
 
 
-@verb("verify", example="jurat verify\n\njurat verify decision.json --keys log-keys.json\n\njurat verify ./copy --checkpoint kept.txt")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@verb(
+    "verify",
+    example="""jurat verify
+
+jurat verify decision.json --keys log-keys.json
+
+jurat verify ./exported --keys log-keys.json --since kept.txt
+
+jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
+)
+@click.argument("what", required=False, metavar="[DIR|FILE|URL]")
 @click.option("--keys", type=click.Path(path_type=Path), help="The logs' public keys: log-keys.json. By default the workspace's own.")
-@click.option("--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept. May be repeated.")
+@click.option(
+    "--since", "--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept. May be repeated."
+)
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes that check events.  [default: one per core]")
+@click.option("--timeout", default="1h", show_default=True, help="Give up after this long.")
 @click.pass_obj
-def verify(session: Session, path: Path | None, keys: Path | None, kept: tuple[Path, ...]) -> int:
-    """Check a workspace or a proof file, offline: trusting the log's keys and nothing else. Exit 6 when tampered."""
+def verify(session: Session, what: str | None, keys: Path | None, kept: tuple[Path, ...], jobs: int | None, timeout: str) -> int:
+    """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
+    from jurat.cli.files import read_bytes
+    from jurat.core.units import parse_duration_s
+
+    with _ends_within(parse_duration_s(timeout)):
+        since = [read_bytes(file) for file in kept]
+        if what is not None and what.startswith(("http://", "https://")):
+            return _verify_url(session, what, _load_keys(session, keys), since)
+        path = None if what is None else Path(what)
+        if path is not None and not path.exists():
+            raise NotFound(f"there is nothing at `{path}`")
+        if path is not None and path.is_file():
+            return _verify_evidence(session, path, _load_keys(session, keys))
+        if path is not None and not (path / "jurat.toml").is_file() and (path / "checkpoint").is_file():
+            return _verify_export(session, path, _load_keys(session, keys), since)
+        workspace = session.workspace if path is None else Workspace(path.absolute())
+        return _verify_workspace(session, workspace, keys, since, jobs)
+
+
+def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
+    """Return the auditor's keys; never those that lie beside what is verified."""
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import log_keys_file
 
-    if path is not None and not path.exists():
-        raise NotFound(f"there is nothing at `{path}`")
-    is_evidence = path is not None and path.is_file()
-    workspace = Workspace(path.absolute()) if path is not None and not is_evidence else None
-    known = load_log_keys(keys or log_keys_file((workspace or session.workspace).keys))
-    if is_evidence and path is not None:
-        return _verify_evidence(session, path, known)
+    return load_log_keys(path or log_keys_file(session.workspace.keys))
+
+
+def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, since: list[bytes], jobs: int | None) -> int:
     from jurat.core.settings import load_settings, lock_file
+    from jurat.ledger.keys import load_log_keys
+    from jurat.ledger.layout import log_keys_file
     from jurat.ledger.verify import verify_workspace
 
-    workspace = workspace or session.workspace
+    known = load_log_keys(keys or log_keys_file(workspace.keys))
     lock_path = lock_file(workspace, load_settings(workspace))
-    since = [file.read_text("utf-8") for file in kept]
-    with _Progress(session) as progress:
+    with Progress(session, "verifying") as progress:
         report = verify_workspace(workspace.ledger, known, lock_path, since=since, progress=progress)
-    return _tell_report(session, workspace, report)
+    return _tell_report(session, str(workspace.root), report)
+
+
+def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: list[bytes]) -> int:
+    from jurat.cli.files import read_bytes
+    from jurat.ledger.evidence import keys_of_origin
+    from jurat.ledger.tile_source import DirectorySource
+    from jurat.ledger.verify_public import verify_public
+    from jurat.merkle.note import read_unverified_text
+
+    origin = read_unverified_text(read_bytes(path / "checkpoint")).partition("\n")[0]
+    mine = keys_of_origin(origin, keys)
+    with Progress(session, "verifying") as progress:
+        report = verify_public([(mine, DirectorySource(path))], since=since, progress=progress)
+    return _tell_report(session, str(path), report)
+
+
+def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[bytes]) -> int:
+    from jurat.ledger.tile_source import UrlSource
+    from jurat.ledger.verify_public import verify_public
+
+    url = url.rstrip("/")
+    one = [each for each in keys if url.endswith(f"/{each.log}")]
+    with contextlib.ExitStack() as stack:
+        logs = [(each, UrlSource(url if one else f"{url}/{each.log}")) for each in one or keys]
+        for _, source in logs:
+            stack.callback(source.close)
+        progress = stack.enter_context(Progress(session, "verifying"))
+        report = verify_public(logs, since=since, progress=progress)
+    return _tell_report(session, url, report)
 
 
 def _verify_evidence(session: Session, path: Path, keys: list[LogKeys]) -> int:
@@ -63,7 +125,7 @@ def _verify_evidence(session: Session, path: Path, keys: list[LogKeys]) -> int:
     return 0
 
 
-def _tell_report(session: Session, workspace: Workspace, report: Report) -> int:
+def _tell_report(session: Session, where: str, report: Report) -> int:
     if session.as_json:
         show_json(report)
         return 0 if report.is_clean else Tampered.exit_code
@@ -76,31 +138,27 @@ def _tell_report(session: Session, workspace: Workspace, report: Report) -> int:
         span = "" if fault.index is None else f"#{fault.index}" + ("" if fault.last_index is None else f"–{fault.last_index}")
         click.echo(flat(f"tampered: {fault.what}  {fault.log}{span}" + (f"  {fault.event_id}" if fault.event_id else "")))
         click.echo(flat(f"    {fault.detail}" + (f"  ({fault.file})" if fault.file else "")))
-    session.say(
-        f"{len(report.faults)} faults in `{workspace.root}`: stop, keep everything as it is, and call whoever answers for this ledger"
-    )
+    session.say(f"{len(report.faults)} faults in `{where}`: stop, keep everything as it is, and call whoever answers for this ledger")
     return Tampered.exit_code
 
 
-class _Progress:
-    """A bar on stderr while something long runs, when a person watches."""
+@contextlib.contextmanager
+def _ends_within(seconds: float) -> Iterator[None]:
+    """Leave this block within so many seconds, whatever it waits for: what is verified may be made to hold us up."""
 
-    def __init__(self, session: Session) -> None:
-        self._quiet = session.as_json or not sys.stderr.isatty()
-        self._bar: object = None
+    def give_up(*_: object) -> None:
+        raise Unavailable(
+            f"verifying took longer than `{seconds:g}` s, so nothing is proved and nothing disproved",
+            hint="give it longer with `--timeout`, or find out what holds it up", code="too_slow",
+        )  # fmt: skip
 
-    def __enter__(self) -> Callable[[int, int], None]:
-        if self._quiet:
-            return lambda _done, _total: None
-        from rich.console import Console
-        from rich.progress import Progress
-
-        bar = Progress(console=Console(stderr=True), transient=True)
-        self._bar = bar
-        bar.start()
-        task = bar.add_task("verifying", total=None)
-        return lambda done, total: bar.update(task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()  # type: ignore[attr-defined]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -18,7 +18,7 @@ from jurat.ledger import wire
 from jurat.ledger.async_client import AsyncLedgerClient, Recorded
 from jurat.ledger.endpoint import socket_address
 from jurat.ledger.layout import LogName
-from jurat.ledger.wire import Appended, LogStatus
+from jurat.ledger.wire import Appended, LogStatus, SignedRoot
 
 __all__ = ["Appended", "AsyncLedgerClient", "LedgerClient", "LogStatus", "Recorded"]
 
@@ -73,6 +73,10 @@ class LedgerClient:
             NotFound: there is none.
         """
         return self._ask(wire.ReceiptFor(str(log), index), wire.Receipted).receipt
+
+    def signed_root(self, log: LogName) -> SignedRoot:
+        """Return the log's last committed root, signed for COSE receipts."""
+        return self._ask(wire.SealedRoot(str(log)), wire.SignedRoot)
 
     def status(self) -> list[LogStatus]:
         """Return where each log stands."""

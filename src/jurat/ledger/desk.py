@@ -22,6 +22,7 @@ from jurat.ledger.lockstore import Locked
 from jurat.ledger.producers import find_sequences
 from jurat.ledger.receipt import describe_batch, sign_receipt
 from jurat.ledger.sequencer import Fresh, Gap, ProducerKey, Submission, Verdict
+from jurat.merkle.cose import format_protected, signed_bytes
 from jurat.merkle.entry import commit_event, unpack_entry
 
 _GROUP_ITEMS: Final = 2_000  # caches suffer above some 4,000
@@ -245,8 +246,17 @@ class Desk:
                     raise NotFound(f"log `{request.log}` has no entry `{request.index}`")
                 entries = self._engine.arrays[log].entries(request.index, request.index + 1)
                 return wire.Receipted(self._sign_receipt(log, request.index, entries))
+            case wire.SealedRoot():
+                return self._sign_root(parse_log_name(request.log))
             case _:
                 return wire.Statuses([self._status(log) for log in self._engine.arrays])
+
+    def _sign_root(self, log: LogName) -> wire.SignedRoot:
+        if log not in self._signers:
+            raise NotFound(f"there is no log `{log}` here")
+        sealed, signer = self._sealed(log), self._signers[log].receipt  # only ever a root that is committed already
+        protected = format_protected(sealed.origin, signer.key_id)
+        return wire.SignedRoot(sealed.size, sealed.root, protected, signer.sign_bytes(signed_bytes(protected, sealed.root)))
 
     def _status(self, log: LogName) -> wire.LogStatus:
         sealed = self._sealed(log)

@@ -87,6 +87,11 @@ class Faults:
             last = None if last_index == index else last_index
             self._found.append(Fault(log=log, what=what, detail=detail, index=index, last_index=last, event_id=event_id, file=file))
 
+    def take(self, fault: Fault) -> None:
+        """Note a fault that was found elsewhere."""
+        where = {"index": fault.index, "last_index": fault.last_index, "event_id": fault.event_id, "file": fault.file}
+        self.add(fault.log, fault.what, fault.detail, **where)  # type: ignore[arg-type]
+
     def add_runs(self, log: str, what: str, detail: str, indexes: Iterable[int], *, file: str = "") -> None:
         """Note one fault per run of consecutive indexes."""
         for first, last in runs_of(indexes):

@@ -1,7 +1,7 @@
-"""Makes evidence: reads an event's entry, its path and the checkpoints that are public, and checks it all before it leaves.
+"""Makes evidence, `.tlog-proof` files and COSE receipts, and checks each before it leaves.
 
-Knows the arrays and public checkpoints of a ledger; needs no private key and writes nothing. `verify_evidence` is the
-other half, and does not need this one.
+Reads an event's entry, its path and the checkpoints that are public: the arrays of a ledger, which are not trusted. Needs
+no private key and writes nothing. `verify_evidence` is the other half, and does not need this one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jurat.core.errors import NotFound, Tampered, Unavailable
+from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
 from jurat.core.jsonio import dump_json
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.evidence import FORMAT, EvidenceReport, decode_event_bytes, pack_extra, verify_evidence
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, parse_log_name
 from jurat.ledger.stored import StoredEvent
+from jurat.ledger.wire import SignedRoot
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
-from jurat.merkle.note import open_note, verifiers_of
+from jurat.merkle.cose import format_cose_receipt, signed_bytes
+from jurat.merkle.entry import pack_entry
+from jurat.merkle.note import Ed25519Verifier, open_note, parse_vkey, verifiers_of
 from jurat.merkle.proof import TlogProof, format_proof
-from jurat.merkle.tree import inclusion_path
+from jurat.merkle.tree import hash_leaf, inclusion_path, verify_inclusion
 
-__all__ = ["EvidenceReport", "prove_event", "verify_evidence"]
+__all__ = ["EvidenceReport", "prove_cose", "prove_event", "prove_inclusion", "verify_evidence"]
 
 _BLOCK = 4096  # anchor entries read at once
 
@@ -35,15 +38,7 @@ def prove_event(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys],
         NotFound: no keys of the event's log were given.
         Tampered: the ledger does not prove what it holds. Nothing leaves.
     """
-    log = parse_log_name(stored.log)
-    note, checkpoint = _published(ledger_root, log, keys)
-    if stored.index >= checkpoint.size:
-        raise Unavailable(
-            f"event {stored.index} of log `{log}` is not sealed yet: the checkpoint has size {checkpoint.size}",
-            hint="the log is sealed about once a second; try again",
-            code="not_sealed",
-        )
-    entry, path = _read_proof(ledger_root, log, stored.index, checkpoint.size)
+    log, checkpoint, proof = _prove_stored(ledger_root, stored, keys)
     evidence: dict[str, Any] = {
         "format": FORMAT,
         "log": str(log),
@@ -51,7 +46,7 @@ def prove_event(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys],
         "index": stored.index,
         "event": decode_event_bytes(stored.raw),
         "receipt": receipt,
-        "proof": format_proof(TlogProof(stored.index, path, note, pack_extra(entry, stored.salt, stored.raw))),
+        "proof": format_proof(proof),
         "anchor_proof": _prove_anchored(ledger_root, checkpoint, keys),
     }
     raw = dump_json(evidence) + b"\n"
@@ -59,16 +54,73 @@ def prove_event(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys],
     return raw
 
 
+def prove_inclusion(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys]) -> bytes:
+    """Return the `.tlog-proof` of an event, which carries the event in `extra`.
+
+    Raises:
+        Unavailable, NotFound, Tampered: as `prove_event`.
+    """
+    raw = format_proof(_prove_stored(ledger_root, stored, keys)[2]).encode()
+    verify_evidence(raw, keys)
+    return raw
+
+
+def prove_cose(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys], signed: SignedRoot) -> bytes:
+    """Return the COSE receipt of an event's entry under a root that the log has signed for it.
+
+    Raises:
+        Unavailable: the event is not sealed yet.
+        NotFound: no keys of the event's log were given.
+        Malformed: the tree has one leaf only.
+        Tampered: arrays, root and signature do not fit. Nothing leaves.
+    """
+    log = parse_log_name(stored.log)
+    mine = _keys_of(log, keys)
+    if stored.index >= signed.size:
+        raise _not_sealed(log, stored.index, signed.size)
+    entry, path = _read_proof(ledger_root, log, stored.index, signed.size)
+    if entry != pack_entry(stored.entry):
+        raise Tampered(f"entry {stored.index} of log `{log}` is not the event's", hint="run `jurat verify`", code="entry_altered")
+    verify_inclusion(hash_leaf(entry), stored.index, signed.size, path, signed.root)
+    verifier = parse_vkey(mine.receipt_vkey)
+    if not isinstance(verifier, Ed25519Verifier):
+        raise Malformed(f"the receipt key of log `{log}` is not an Ed25519 key")
+    verifier.verify_bytes(signed_bytes(signed.protected, signed.root), signed.signature)
+    return format_cose_receipt(signed.protected, signed.size, stored.index, path, signed.signature)
+
+
+def _prove_stored(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys]) -> tuple[LogName, Checkpoint, TlogProof]:
+    log = parse_log_name(stored.log)
+    note, checkpoint = _published(ledger_root, log, keys)
+    if stored.index >= checkpoint.size:
+        raise _not_sealed(log, stored.index, checkpoint.size)
+    entry, path = _read_proof(ledger_root, log, stored.index, checkpoint.size)
+    return log, checkpoint, TlogProof(stored.index, path, note, pack_extra(entry, stored.salt, stored.raw))
+
+
+def _not_sealed(log: LogName, index: int, size: int) -> Unavailable:
+    return Unavailable(
+        f"event {index} of log `{log}` is not sealed yet: the checkpoint has size {size}",
+        hint="the log is sealed about once a second; try again",
+        code="not_sealed",
+    )
+
+
 def _published(ledger_root: Path, log: LogName, keys: Sequence[LogKeys]) -> tuple[str, Checkpoint]:
-    mine = next((each for each in keys if each.log == str(log)), None)
-    if mine is None:
-        raise NotFound(f"there are no keys of log `{log}`", hint="`keys/log-keys.json` of the workspace has them")
+    mine = _keys_of(log, keys)
     try:
         note = checkpoint_file(ledger_root, log).read_bytes()
     except OSError as error:
         raise Tampered(f"log `{log}` has no public checkpoint", hint="run `jurat verify`", code="checkpoint_bad") from error
     opened = open_note(note, verifiers_of(mine.vkeys))
     return note.decode(), parse_checkpoint(opened.text)
+
+
+def _keys_of(log: LogName, keys: Sequence[LogKeys]) -> LogKeys:
+    for each in keys:
+        if each.log == str(log):
+            return each
+    raise NotFound(f"there are no keys of log `{log}`", hint="`keys/log-keys.json` of the workspace has them")
 
 
 def _read_proof(ledger_root: Path, log: LogName, index: int, size: int) -> tuple[bytes, list[bytes]]:

@@ -73,7 +73,7 @@ def gather_claims(
     for claim in claims:
         _bind_lock(claim, locked, faults)
     for note in since:
-        _bind_kept(claims, note, faults)
+        bind_kept(claims, note, faults)
     return claims
 
 
@@ -123,7 +123,8 @@ def _open_locked(claim: Claims, locked: dict[str, Locked], faults: Faults) -> Ch
     return held
 
 
-def _bind_kept(claims: Sequence[Claims], note: str | bytes, faults: Faults) -> None:
+def bind_kept(claims: Sequence[Claims], note: str | bytes, faults: Faults) -> None:
+    """Hold a log to a checkpoint that somebody kept."""
     try:
         origin = parse_checkpoint(read_unverified_text(note)).origin
         claim = next((claim for claim in claims if claim.keys.origin == origin), None)

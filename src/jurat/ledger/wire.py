@@ -47,6 +47,12 @@ class ReceiptFor(msgspec.Struct, tag=True, array_like=True):
     index: int
 
 
+class SealedRoot(msgspec.Struct, tag=True, array_like=True):
+    """Sign the root of a log's last committed checkpoint for a COSE receipt."""
+
+    log: str
+
+
 class Status(msgspec.Struct, tag=True, array_like=True):
     pass
 
@@ -55,7 +61,7 @@ class Flush(msgspec.Struct, tag=True, array_like=True):
     """Seal and publish what was acknowledged so far, and say when it is done."""
 
 
-Request = Hello | Append | LastSeq | ReceiptFor | Status | Flush
+Request = Hello | Append | LastSeq | ReceiptFor | SealedRoot | Status | Flush
 
 
 class Welcome(msgspec.Struct, tag=True, array_like=True):
@@ -85,6 +91,15 @@ class Receipted(msgspec.Struct, tag=True, array_like=True):
     receipt: str
 
 
+class SignedRoot(msgspec.Struct, tag=True, array_like=True):
+    """A committed root and the log's signature for a COSE receipt (`merkle.cose`), with its protected header."""
+
+    size: int
+    root: bytes
+    protected: bytes
+    signature: bytes
+
+
 class LogStatus(msgspec.Struct, tag=True, array_like=True):
     """One log: `size` entries are durable, `sealed_size` of them under the checkpoint of `sealed_ns`."""
 
@@ -112,7 +127,7 @@ class Refused(msgspec.Struct, tag=True, array_like=True):
     fields: dict[str, Any]
 
 
-Reply = Welcome | Appended | Sequence | Receipted | Statuses | Flushed | Refused
+Reply = Welcome | Appended | Sequence | Receipted | SignedRoot | Statuses | Flushed | Refused
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final = msgspec.msgpack.Decoder(tuple[int, Request])

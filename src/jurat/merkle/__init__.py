@@ -8,6 +8,7 @@
 `cosign`     what a witness signs: cosignatures by Ed25519 and ML-DSA-44
 `policy`     tlog-policy files: which logs and witnesses count, and how many must have cosigned
 `proof`      `.tlog-proof`: one entry's inclusion, with the checkpoint it leads to
+`cose`       the same inclusion as a COSE receipt, for SCITT tools
 
 Whoever calls these decides which keys to trust; nothing here has an opinion about that.
 """

@@ -111,8 +111,16 @@ class Ed25519Verifier(Verifier):
         self._key = Ed25519PublicKey.from_public_bytes(public)
 
     def verify(self, text: str, signature: bytes) -> None:
+        self.verify_bytes(text.encode(), signature)
+
+    def verify_bytes(self, raw: bytes, signature: bytes) -> None:
+        """Pass if the signature is over these bytes.
+
+        Raises:
+            Tampered: it is not.
+        """
         try:
-            self._key.verify(signature, text.encode())
+            self._key.verify(signature, raw)
         except InvalidSignature:
             raise self._refuse() from None
 
@@ -147,6 +155,11 @@ class Ed25519Signer:
 
     def sign(self, text: str) -> bytes:
         return self._key.sign(text.encode())
+
+    def sign_bytes(self, raw: bytes) -> bytes:
+        """Sign what can never be a note's text: its first byte begins no UTF-8 character."""
+        assert 0x80 <= raw[0] < 0xC0, "it could be taken for a note"
+        return self._key.sign(raw)
 
 
 class MlDsaSigner:
