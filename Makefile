@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## format, lint, types, floors
 	@$(BIN)/ruff format --check src tests bench
 	@$(BIN)/ruff check src tests bench
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff format -q src tests bench
