@@ -48,9 +48,9 @@ class MemoryVault:
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         return self.tokens.get(token_hash)
 
-    def revoke_token(self, token_id: str, at: datetime) -> None:
+    def revoke_token(self, token_id: str, principal: str, at: datetime) -> None:
         for key, token in self.tokens.items():
-            if token.token_id == token_id:
+            if (token.token_id, token.principal) == (token_id, principal):
                 self.tokens[key] = token._replace(revoked_at=at)
 
 

@@ -23,5 +23,5 @@ def keep(vault: Vault, command: Command, events: list[Event]) -> dict[str, str]:
         vault.put_token(token_hash, token_id=fact.token, principal=fact.principal, chain=fact.chain, expires_at=parse_at(fact.expires_at))
         return {"token": token, "token_id": fact.token}
     if isinstance(fact, facts.TokenRevoked):
-        vault.revoke_token(fact.token, parse_at(events[0].at))
+        vault.revoke_token(fact.token, fact.principal, parse_at(events[0].at))
     return {}

@@ -92,17 +92,18 @@ class Vault:
         token_id, principal, chain, scope, expires_at, revoked_at = row
         return KnownToken(token_id, principal, msgspec.json.decode(chain, type=list[str]), scope, expires_at, revoked_at)
 
-    def revoke_token(self, token_id: str, at: datetime | None = None) -> None:
-        """End a token, now or at a given moment; one that ended earlier stays as it is.
+    def revoke_token(self, token_id: str, principal: str, at: datetime | None = None) -> None:
+        """End a principal's token, now or at a given moment; one that ended earlier stays as it is.
 
         Raises:
-            NotFound: there is no such token.
+            NotFound: the principal has no such token.
         """
         done = self._connection.execute(
-            "UPDATE vault.token SET revoked_at = least(revoked_at, coalesce(%s, now())) WHERE token_id = %s", [at, token_id]
+            "UPDATE vault.token SET revoked_at = least(revoked_at, coalesce(%s, now())) WHERE token_id = %s AND principal = %s",
+            [at, token_id, principal],
         )
         if done.rowcount == 0:
-            raise NotFound(f"there is no token `{token_id[:60]}`")
+            raise NotFound(f"there is no token `{token_id[:60]}` of `{principal[:60]}`")
 
     def forget_tokens(self, before: datetime) -> int:
         """Delete the tokens that expired before a moment. Returns how many; the ledger still says that they were issued."""

@@ -236,8 +236,8 @@ def test_the_vault_forgets_people_and_keeps_only_hashes(store: Store) -> None:
     with pytest.raises(Conflict), store.transaction() as tx:
         tx.vault.put_person(BOB, name="Bob", email="A@example.org")
     with store.transaction() as tx:
-        tx.vault.revoke_token("tok_1", datetime(2026, 11, 2, tzinfo=UTC))
-        tx.vault.revoke_token("tok_1", datetime(2026, 11, 3, tzinfo=UTC))
+        tx.vault.revoke_token("tok_1", ALICE, datetime(2026, 11, 2, tzinfo=UTC))
+        tx.vault.revoke_token("tok_1", ALICE, datetime(2026, 11, 3, tzinfo=UTC))
         found = tx.vault.find_token(b"h" * 32)
         assert found is not None
         assert found.revoked_at == datetime(2026, 11, 2, tzinfo=UTC)
@@ -247,7 +247,7 @@ def test_the_vault_forgets_people_and_keeps_only_hashes(store: Store) -> None:
         assert tx.vault.forget_tokens(expires_at) == 0
         assert tx.vault.forget_tokens(datetime(2027, 1, 1, tzinfo=UTC)) == 1
     with pytest.raises(NotFound), store.transaction() as tx:
-        tx.vault.revoke_token("tok_1")
+        tx.vault.revoke_token("tok_1", ALICE)
 
 
 def test_a_row_that_no_jurat_wrote_is_tampered(store: Store, session: Session) -> None:

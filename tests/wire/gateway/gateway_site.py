@@ -147,7 +147,7 @@ class Site:
                         token_hash, token_id=each.token, principal=each.principal, chain=each.chain, expires_at=parse_at(each.expires_at)
                     )
                 if isinstance(each, facts.TokenRevoked):
-                    tx.vault.revoke_token(each.token)
+                    tx.vault.revoke_token(each.token, each.principal)
 
     def issue_token(self) -> None:
         self.token_id = self._context.fresh("tok")
