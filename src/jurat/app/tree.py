@@ -22,9 +22,10 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from jurat.core.errors import Conflict, Tampered, Unavailable
+from jurat.core.errors import Conflict, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json, load_json
+from jurat.core.last_words import read_last_words
 from jurat.core.settings import Settings
 from jurat.core.workspace import Workspace
 from jurat.store.connect import Database, open_database
@@ -56,6 +57,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     port: int
     started_at_s: float
+    log_begin: int
 
 
 class Tree:
@@ -63,7 +65,7 @@ class Tree:
 
     Raises (on entering):
         Conflict: another tree runs in this workspace.
-        Unavailable: a child could not start; what it said last is in the detail, and all of it in `run/<name>.log`.
+        JuratError: a child could not start; it is the child's own error. All that it said is in `run/<name>.log`.
     """
 
     def __init__(self, workspace: Workspace, settings: Settings, *, mode: str, throwaway: bool = False) -> None:
@@ -109,7 +111,7 @@ class Tree:
         """Restart what dies, until `stopping()`.
 
         Raises:
-            Unavailable: children die faster than it is worth restarting them; everything stops.
+            JuratError: children die faster than it is worth restarting them; everything stops.
         """
         while not self.stopping():
             for child in list(self._children.values()):
@@ -119,11 +121,7 @@ class Tree:
                 now = time.monotonic()
                 self._restarts = [at for at in self._restarts if now - at < 60] + [now]
                 if len(self._restarts) > _RESTARTS_PER_MINUTE:
-                    raise Unavailable(
-                        f"`{child.name}` keeps dying: {last_words(self._log_of(child.name))}",
-                        hint=f"see `{self._log_of(child.name)}`",
-                        code="child_died",
-                    )
+                    raise read_last_words(self._log_of(child.name), since=child.log_begin, who=f"`{child.name}` keeps dying")
                 self.report(f"{child.name} died with {code}; starting it again")
                 self._start(child.name)
                 self._publish_info()
@@ -165,6 +163,7 @@ class Tree:
         if name != SEQUENCER:  # which says so on stdout
             argv += ["--ready-fd", str(ready_write)]
         with self._log_of(name).open("ab") as log:
+            log_begin = log.tell()
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -175,12 +174,12 @@ class Tree:
             )
         os.close(ready_write)
         try:
-            port = self._await_ready(name, process, ready_read)
+            port = self._await_ready(name, process, ready_read, log_begin)
         finally:
             os.close(ready_read)
-        self._children[name] = _Child(name, process, port, time.monotonic())
+        self._children[name] = _Child(name, process, port, time.monotonic(), log_begin)
 
-    def _await_ready(self, name: str, process: subprocess.Popen[bytes], ready_fd: int) -> int:
+    def _await_ready(self, name: str, process: subprocess.Popen[bytes], ready_fd: int, log_begin: int) -> int:
         """Wait for the child's line: `ready` or `ready <port>`."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         said = b""
@@ -197,10 +196,8 @@ class Tree:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LAST_WORDS_S)  # the pipe closes a moment before it is gone
                 process.kill()
-                log = self._log_of(name)
-                if process.wait() == Tampered.exit_code:
-                    raise Tampered(f"`{name}` refused to start: {last_words(log)}", hint=f"its whole log is `{log}`", code="child_refused")
-                raise Unavailable(f"`{name}` did not start: {last_words(log)}", hint=f"its whole log is `{log}`", code="child_failed")
+                process.wait()
+                raise read_last_words(self._log_of(name), since=log_begin, who=f"`{name}` did not start")
             said += chunk
         words = said.split(b"\n", 1)[0].split()
         return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
@@ -294,14 +291,3 @@ def _try_lock(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def last_words(log: Path) -> str:
-    """Return the last line of a log, for people, and not just the indented hint below it."""
-    try:
-        lines = log.read_bytes()[-4000:].decode(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    if len(lines) > 1 and lines[-1].startswith("  "):
-        del lines[-1]
-    return lines[-1].strip()[:300] if lines else "it said nothing"

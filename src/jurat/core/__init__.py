@@ -8,5 +8,8 @@
 `units`    `100ms`, `0.1%`, `2GB`, `48h` as exact numbers with a dimension
 `settings` `jurat.toml`: one table of keys, types, defaults and help
 `workspace` where things lie in a workspace
+`outside`  what an event from outside may be: bounds, no secrets, not from the future
+`statements` a producer's word about its own stream: opened, heartbeat, closed
 `files`    writes that are whole or not there at all
+`last_words` what a process says when an error ends it, and how its parent reads it
 """

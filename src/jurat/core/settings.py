@@ -10,11 +10,13 @@ import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jurat.core.errors import Malformed, NotFound
 from jurat.core.units import parse_duration_s
 from jurat.core.workspace import FORMAT_VERSION, Workspace
+
+_LARGEST_EVENT_BYTES: Final = 16 * 1024 * 1024  # what one append to the ledger can carry
 
 
 def _setting(default: object, text: str) -> Any:
@@ -122,11 +124,22 @@ def _check(settings: Settings, source: str) -> None:
             parse_duration_s(getattr(settings, key))
         except Malformed as error:
             raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
+        if parse_duration_s(getattr(settings, key)) == 0:
+            raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected more than nothing")
     if not 0.2 <= settings.publish_interval_s <= 10:
         raise Malformed(f"`publish_interval` in `{source}` is `{settings.publish_interval}`, expected `200ms` to `10s`")
+    if settings.merge_delay_s < settings.publish_interval_s:
+        raise Malformed(
+            f"`merge_delay` in `{source}` is `{settings.merge_delay}`, expected at least `publish_interval`, `{settings.publish_interval}`",
+            hint="no log can be sealed sooner than its next seal; a promise that is always broken is none",
+        )
     for key in ("api_port", "gateway_port"):
         if not 0 <= getattr(settings, key) <= 65535:
             raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected 0 to 65535")
+    if not 1024 <= settings.max_event_bytes <= _LARGEST_EVENT_BYTES:
+        raise Malformed(f"`max_event_bytes` in `{source}` is `{settings.max_event_bytes}`, expected 1024 to {_LARGEST_EVENT_BYTES}")
+    if settings.min_group_size < 1:
+        raise Malformed(f"`min_group_size` in `{source}` is `{settings.min_group_size}`, expected at least 1: no rows are no evidence")
     for key in ("tenant", "log_host"):
         text = getattr(settings, key)
         if not text or not all(c.isascii() and (c.isalnum() or c in "-.") for c in text):

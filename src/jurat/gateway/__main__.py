@@ -23,6 +23,7 @@ from jurat.app.process import Born, parse_birth, watch_parent
 from jurat.app.serving import ServingSnapshot, StoreSource
 from jurat.app.wiring import App, attach_app
 from jurat.core.errors import JuratError, Unavailable
+from jurat.core.last_words import format_last_words
 from jurat.domain.kinds import GATEWAY
 from jurat.gateway.app import Gateway
 from jurat.gateway.flow import Door
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         with attach_app(born.workspace, application="gateway") as app, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(born, app))
     except JuratError as error:
-        print(f"{error.family}: {error.detail}\n  {error.hint}", file=sys.stderr, flush=True)  # noqa: T201 (goes to run/gateway.log)
+        print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - the tree reads it from run/gateway.log
         return error.exit_code
     return 0
 
@@ -109,8 +110,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise Unavailable(
-            f"the gateway cannot listen on `{host}:{port}`: {(error.strerror or 'unknown').lower()}",
-            hint="choose another `gateway_port` in `jurat.toml`; 0 takes a free one",
+            f"`{host}:{port}` cannot be listened on: {(error.strerror or 'unknown').lower()}",
+            hint="stop what uses that port, or set another `gateway_port` in `jurat.toml`; 0 takes a free one",
             code="port_in_use",
         ) from error
     listener.setblocking(False)

@@ -20,6 +20,7 @@ from typing import IO, Final, NoReturn
 
 from jurat.core.clock import SystemClock
 from jurat.core.errors import Conflict, JuratError, NotFound, Unavailable
+from jurat.core.last_words import format_last_words
 from jurat.core.settings import Settings, load_settings, lock_file
 from jurat.core.workspace import Workspace
 from jurat.ledger.create import load_signers
@@ -51,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         with _hold(workspace):
             _serve(workspace, settings, options.parent_fd, options.segment_bytes)
     except JuratError as error:
-        _say(f"{error.detail}\n  {error.hint}" if error.hint else error.detail)
+        _say(format_last_words(error))
         return error.exit_code
     except OSError as error:
-        _say(f"the disk failed: {error}")
+        _say(format_last_words(_disk_failed(error)))
         return Unavailable.exit_code
     return 0
 
@@ -178,7 +179,9 @@ def _or_die(work: Callable[[], None]) -> None:
     try:
         work()
     except JuratError as error:
-        _die(f"{error.detail}\n  {error.hint}" if error.hint else error.detail, error.exit_code)
+        _die(format_last_words(error), error.exit_code)
+    except OSError as error:
+        _die(format_last_words(_disk_failed(error)), Unavailable.exit_code)
     except BaseException as error:
         _die(f"{type(error).__name__}: {error}", Unavailable.exit_code)
 
@@ -188,8 +191,17 @@ def _die(why: str, code: int) -> NoReturn:
     os._exit(code)
 
 
+def _disk_failed(error: OSError) -> Unavailable:
+    where = f" at `{error.filename}`" if error.filename else ""
+    return Unavailable(
+        f"the disk failed{where}: {(error.strerror or str(error)).lower()}",
+        hint="look at the volume, free space on it if it is full, and start again: nothing that was acknowledged is lost",
+        code="storage_failed",
+    )
+
+
 def _say(text: str) -> None:
-    sys.stderr.write(f"jurat ledger: {text}\n")
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 

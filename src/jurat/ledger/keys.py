@@ -26,6 +26,7 @@ from jurat.ledger.layout import LogName
 from jurat.merkle.note import Ed25519Signer, MlDsaSigner
 
 _HEADING: Final = "jurat-signing-key/v1"
+_LARGEST: Final = 4096  # bytes that are read of a file that should hold 103
 _INFO: Final = b"jurat/log-key/v1\x00"
 
 
@@ -69,16 +70,23 @@ def load_signing_key(path: Path) -> bytes:
 
     Raises:
         NotFound: there is no such file.
-        Malformed: it was cut, altered, or is something else. Nothing of its content is shown.
+        Malformed: it was cut, altered, or is something else; or others than its owner can read it. Nothing of its content is shown.
     """
     try:
-        lines = path.read_bytes().decode("ascii", "replace").split("\n")
+        with path.open("rb") as file:
+            mode, lines = os.fstat(file.fileno()).st_mode, file.read(_LARGEST).decode("ascii", "replace").split("\n")
     except FileNotFoundError:
         raise NotFound(
             f"there is no signing key at `{path}`", hint="restore it from its backup; without it nothing can be sealed"
         ) from None
     except OSError as error:
         raise Malformed(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}", code="key_corrupt") from error
+    if mode & 0o077:
+        raise Malformed(
+            f"others than its owner can read the signing key `{path}`",
+            hint=f"`chmod 600 {path}`; if somebody may have read it, they can sign in this ledger's name",
+            code="key_exposed",
+        )
     try:
         heading, digits, checksum, rest = lines
         seed = bytes.fromhex(digits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ import uvicorn
 from jurat.app.process import Born, parse_birth, watch_parent
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError, Unavailable
+from jurat.core.last_words import format_last_words
 from jurat.core.settings import Settings
 from jurat.web.asgi import make_asgi
 
@@ -31,7 +33,7 @@ def main() -> int:
             watch_parent(born.parent_fd)
             _Server(config, born, door.getsockname()[1]).run(sockets=[door])
     except JuratError as error:
-        print(f"{error.family}: {error.detail}", file=sys.stderr)  # noqa: T201 - the tree keeps it in run/web.log
+        print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - the tree reads it from run/web.log
         return error.exit_code
     return 0
 
@@ -52,9 +54,11 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.bind, settings.api_port), backlog=256)
     except OSError as error:
+        # `create_server` writes the address into `strerror` once more; a name that does not resolve has a number below 0
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise Unavailable(
-            f"`{settings.bind}:{settings.api_port}` cannot be listened on: {(error.strerror or str(error)).lower()}",
-            hint="stop what uses that port, or set another `api_port` in jurat.toml (0 takes a free one)",
+            f"`{settings.bind}:{settings.api_port}` cannot be listened on: {why.lower()}",
+            hint="stop what uses that port, or set another `api_port` in `jurat.toml`; 0 takes a free one",
             code="port_in_use",
         ) from error
 

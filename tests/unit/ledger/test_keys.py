@@ -35,6 +35,18 @@ def test_missing_seed_is_not_found(tmp_path: Path) -> None:
         load_signing_key(tmp_path / "signing.key")
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_seed_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "signing.key"
+    create_signing_key(path)
+    path.chmod(mode)
+    with pytest.raises(Malformed) as caught:
+        load_signing_key(path)
+    assert caught.value.code == "key_exposed"
+    path.chmod(0o400)
+    load_signing_key(path)
+
+
 def test_every_altered_or_cut_byte_is_corrupt_and_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
     seed = create_signing_key(path)
