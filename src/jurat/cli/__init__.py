@@ -12,6 +12,7 @@
 `ledger`     prove, rebuild
 `log`        the logs' checkpoints and tiles
 `verify`     the record doubted
+`witness`    be a witness; ask witnesses
 `events`     events, sql
 `ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """

@@ -34,6 +34,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "log": Noun("log", LEDGER, "The logs and their checkpoints"),
     "prove": Noun("ledger", LEDGER, "Put one event's proof into a file"),
     "verify": Noun("verify", LEDGER, "Check a workspace or a proof file, offline"),
+    "witness": Noun("witness", LEDGER, "Be a witness of other logs; ask the witnesses of our own"),
     "rebuild": Noun("ledger", LEDGER, "Fold the ledger again and compare, or repair, what holds now"),
     "gate": Noun("gate", RULES, "Gates between stages: apply, check, show"),
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),

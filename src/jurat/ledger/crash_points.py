@@ -18,8 +18,9 @@ POINTS: Final = (
     "after_sign_before_cas",
     "after_cas_before_public",
 )
+WITNESS_POINTS: Final = ("witness_before_commit", "witness_before_answer")  # of `jurat witness serve`
 _NAME, _, _TIMES = os.environ.get("JURAT_CRASH_AT", "").partition(":")
-_left = {_NAME: int(_TIMES or 1)} if _NAME in POINTS else {}
+_left = {_NAME: int(_TIMES or 1)} if _NAME in (*POINTS, *WITNESS_POINTS) else {}
 
 
 def reach(point: str) -> None:

@@ -6,6 +6,7 @@
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
 `openapi`   the table as an OpenAPI document
 `logs`      the public logs as tlog-tiles: hashes only, no token
+`witness`   a witness's own door: `jurat witness serve`
 `asgi`      the table as an ASGI app
 `__main__`  the process of the tree
 """

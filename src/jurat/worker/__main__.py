@@ -1,7 +1,8 @@
-"""The worker process: outbox → ledger, ledger → archive.
+"""The worker process: outbox → ledger, ledger → archive, checkpoints → witnesses.
 
 The relay waits for the outbox to have something and moves it at once. The archive's follower looks once a second, in a
-thread of its own; it touches sealed entries only. What cannot be explained (`Tampered`) ends the process with its reason.
+thread of its own; it touches sealed entries only. Witnesses are asked in another, for which nothing waits. What cannot be
+explained (`Tampered`) ends the process with its reason.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jurat.core.errors import JuratError, Tampered, Unavailable
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
+from jurat.worker.witnesses import keep_witnessed
 
 _PAUSE_S: Final = 0.2
 _COMPACT_EVERY_S: Final = 300.0
@@ -30,21 +32,23 @@ def main() -> int:
     watch_parent(born.parent_fd)
     failures: list[JuratError] = []
 
-    def archive() -> None:
+    def run(work: Callable[[Workspace, threading.Event], None]) -> None:
         try:
-            keep_archive(born.workspace, stopping)
+            work(born.workspace, stopping)
         except JuratError as error:
             failures.append(error)
             stopping.set()
 
-    follower = threading.Thread(target=archive, name="archive")
-    follower.start()
+    others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in (keep_archive, keep_witnessed)]
+    for other in others:
+        other.start()
     try:
         relay(born.workspace, stopping, born.say_ready)
     except JuratError as error:
         failures.append(error)
     stopping.set()
-    follower.join()
+    for other in others:
+        other.join()
     for failure in failures:
         print(f"{failure.family}: {failure.detail}", file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
     return failures[0].exit_code if failures else 0
