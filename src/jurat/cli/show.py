@@ -111,6 +111,7 @@ class Progress:
 
 def _rich_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
@@ -118,7 +119,9 @@ def _rich_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for number, title in enumerate(titles):
-        table.add_column(title, overflow="fold", no_wrap=all(_is_word(line[number]) for line in lines))
+        cells = [title, *(flat(line[number]) for line in lines)]
+        whole = all(_is_word(cell) for cell in cells)
+        table.add_column(title, overflow="fold", no_wrap=whole, min_width=max(map(cell_len, cells)) if whole else None)
     for line in lines:
         table.add_row(*(Text.from_ansi(paint(flat(cell))) for cell in line))
     console = Console(highlight=False)

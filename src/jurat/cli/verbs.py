@@ -47,14 +47,19 @@ class Verb(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Example"):
-            for line in self.example.strip().splitlines():
-                formatter.write_text(line.strip())
+            for line in filter(None, map(str.strip, self.example.splitlines())):
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")  # never wrapped: it is there to be pasted
         formatter.write_paragraph()
         formatter.write_text("The options of `jurat` itself may stand here too: -C, --as, --token-file, --json, --debug.")
 
 
 class NounGroup(click.Group):
     """A noun: a group of verbs."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Tell each verb's whole sentence, where click would cut it off at the end of the line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=500)) for name in self.list_commands(ctx)])
 
     def verb(self, name: str, *, example: str) -> Callable[[F], Verb]:
         """Add a verb to this noun."""

@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ from jurat.store.server import HOST, Server, stop_abandoned
 
 ELSEWHERE: Final = Path("/var/lib/jurat")
 SUPERUSER: Final = "jurat"
+_COMPLAINT: Final = re.compile(r"\b(error|fatal|panic|could not)\b", re.IGNORECASE)
 _OWNER_FILE: Final = "workspace.json"  # beside data that lies elsewhere: whose it is
 
 
@@ -232,7 +234,8 @@ class Cluster:
         finally:
             password_file.unlink(missing_ok=True)
         if done.returncode != 0:
-            said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+            lines = done.stderr.strip().splitlines() or ["nothing"]
+            said = next((line for line in lines if _COMPLAINT.search(line)), lines[-1])  # its last line says what it cleaned up
             raise Unavailable(
                 f"the database could not be made in `{data.parent}`: initdb said `{said[:300]}`",
                 hint="free some disk space, or repair what it complains about, then try again; nothing was half-made",

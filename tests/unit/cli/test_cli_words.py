@@ -151,11 +151,12 @@ def test_a_terminal_gets_a_table_whose_ids_are_whole(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Session, "on_terminal", property(lambda _self: True))
     monkeypatch.setenv("COLUMNS", "40")
     ids = [f"evt_{'0' * 25}{n}" for n in range(3)]
-    lines = [[i, "Ada Lovelace", "because of this and that and much else besides"] for i in ids]
-    show_table(Session(), ["event", "by", "why"], lines, empty="")
+    lines = [[i, "credit@1.0.0", "Ada Lovelace", "because of this and that and much else besides", "development"] for i in ids]
+    show_table(Session(), ["event", "version", "by", "why", "stage"], lines, empty="")
     out = capsys.readouterr().out
-    assert all(i in out for i in ids)
-    assert "Ada Lovelace" in out
+    for line, i in zip([line for line in out.splitlines() if "evt_" in line], ids, strict=True):
+        assert line.split()[:4] == [i, "credit@1.0.0", "Ada", "Lovelace"]
+        assert line.split()[-1] == "development"
     assert "\x1b" not in out
 
 
