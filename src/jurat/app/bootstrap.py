@@ -110,7 +110,7 @@ def init_workspace(
 def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str], gates: str) -> None:
     workspace.root.mkdir(parents=True, exist_ok=True)
     for folder in _FOLDERS:
-        (workspace.root / folder).mkdir(mode=0o755 if folder in ("policies", "artefacts") else 0o700)
+        (workspace.root / folder).mkdir(mode=0o755 if folder == "policies" else 0o700)
     write_whole(workspace.gates_file, gates.encode())
     for name, text in sources.items():
         write_whole(workspace.policies / name, text.encode())

@@ -34,7 +34,8 @@ def create_ledger(workspace: Workspace, settings: Settings, clock: Clock | None 
     for path in (journal_directory(workspace.ledger), lock):
         if path.exists():
             raise Conflict(f"`{path}` is there already", hint="logs are born once; choose another directory", code="log_exists")
-    workspace.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for secret in (workspace.keys, workspace.ledger):  # events lie in the archive as they are, with their salts
+        secret.mkdir(mode=0o700, parents=True, exist_ok=True)
     seed = create_signing_key(signing_key_file(workspace.keys))
     signers = make_signers(seed, settings, clock)
     write_log_keys(log_keys_file(workspace.keys), [signer.public for signer in signers.values()])
