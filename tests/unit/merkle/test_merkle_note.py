@@ -116,7 +116,6 @@ def test_the_text_may_hold_empty_lines() -> None:
         TEXT + "\n" + 65 * "— other.example AAAAAAAA\n",
         "x" * MAX_NOTE_SIZE + "\n\n— other.example AAAAAAAA\n",
     ],
-    ids=str,
 )
 def test_what_is_not_a_note(note: str | bytes) -> None:
     with pytest.raises(Malformed):
