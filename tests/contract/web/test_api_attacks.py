@@ -19,7 +19,11 @@ from tests.unit.domain.law import dataset, version_command
 from jurat.app.evaluator import evaluator_for
 from jurat.app.walk import act, act_as
 from jurat.domain import commands, rows
+from jurat.domain.events import decode_event
 from jurat.domain.values import Metric, RiskTier
+from jurat.store.connect import attach_database
+from jurat.store.rebuild import STATE_KINDS, compare
+from jurat.store.store import Store
 from jurat.web.asgi import make_asgi
 
 GATES = """
@@ -199,3 +203,22 @@ def test_rule_1_many_approvals_at_once_are_one_person_and_many_promotions_one_pr
     api.live.app.settle()
     promoted = list(api.live.app.events.scan(kinds={"version.promoted.v1"}))
     assert len(promoted) == 2  # to staging, to production
+
+
+def test_rule_12_history_needs_no_row_that_can_be_deleted(api: Api) -> None:
+    """A person is forgotten and their token's row deleted: what they did can be read, proved, and folded again."""
+    app = api.live.app
+    who, token = api.join("operator")
+    event = api.done("/principals", token, type="person", name="made by one who left")["events"][0]["id"]
+    with app.store.transaction() as tx:
+        assert tx.vault.erase_person(who)
+    with app.store.connection() as connection:
+        assert connection.execute("DELETE FROM vault.token WHERE principal = %s", [who]).rowcount == 1
+    assert api.may_register(token) == 401
+    app.settle()
+    stored = app.events.find(event)
+    assert stored is not None
+    assert decode_event(stored.raw).actor.principal == who
+    with Store.open(attach_database(app.workspace).dsn("owner"), application="test") as owner:
+        folded = sorted(app.events.scan(kinds=STATE_KINDS), key=lambda each: (each.received_ns, each.log, each.index))
+        assert compare(owner, [decode_event(each.raw) for each in folded]) == []
