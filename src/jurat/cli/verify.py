@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -77,7 +78,9 @@ def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None,
     known = load_log_keys(keys or log_keys_file(workspace.keys))
     lock_path = lock_file(workspace, load_settings(workspace))
     with Progress(session, "verifying") as progress:
-        report = verify_workspace(workspace.ledger, known, lock_path, since=since, progress=progress)
+        report = verify_workspace(
+            workspace.ledger, known, lock_path, since=since, progress=progress, jobs=jobs or os.cpu_count() or 1
+        )
     return _tell_report(session, str(workspace.root), report)
 
 

@@ -22,5 +22,5 @@ Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witn
              `witnessed` our own checkpoint, as a quorum cosigned it · `witness_git` a git repository as a poor man's witness
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
              `verify_public` what everybody can see, by way of a `tile_source`
-             `locate` `faults` `verdict` from what was seen to faults with names
+             `verify_crew` several processes · `locate` `faults` `verdict` from what was seen to faults with names
 """

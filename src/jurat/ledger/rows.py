@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
@@ -122,6 +122,23 @@ def split_by_kind_and_day(table: pa.Table) -> Iterator[tuple[str, str, pa.Table]
             chosen = (kinds == code) & (days == day)
             rows = table if chosen.all() else table.filter(pa.array(chosen))
             yield kind_name(int(code)), date_of(int(day) * _DAY_NS), rows
+
+
+def binary_values(column: pa.Array) -> list[bytes | None]:
+    """Return the values of a binary column, sized or not: `to_pylist`, several times as fast. The column has been validated."""
+    if column.null_count or not len(column):
+        values: list[bytes | None] = column.to_pylist()
+        return values
+    count, start = len(column), column.offset
+    if pa.types.is_fixed_size_binary(column.type):
+        width = column.type.byte_width
+        raw = column.buffers()[1].slice(start * width, count * width).to_pybytes()
+        return [raw[at : at + width] for at in range(0, count * width, width)]
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[start : start + count + 1].astype(np.int64)
+    begin = int(offsets[0])
+    raw = column.buffers()[2].slice(begin, int(offsets[-1]) - begin).to_pybytes()
+    places = (offsets - begin).tolist()
+    return [raw[one:other] for one, other in pairwise(places)]
 
 
 def kind_name(code: int) -> str:

@@ -48,6 +48,7 @@ class _Data(msgspec.Struct, gc=False):
 
 class _Envelope(msgspec.Struct, gc=False):
     id: str | None = None
+    kind: str | None = None
     at: datetime | None = None
     actor: _Actor | None = None
     decision: _Decision | None = None
@@ -67,7 +68,16 @@ def shred(raw: bytes) -> Columns:
 
 def shred_all(raws: Sequence[bytes]) -> list[list[Any]]:
     """Return the same for many events, column by column. A thousand at a time is fastest: few living objects."""
+    return _columns([_read(raw) for raw in raws])
+
+
+def shred_with_kinds(raws: Sequence[bytes]) -> tuple[list[list[Any]], list[str | None]]:
+    """Return the columns, and the kind that each event's bytes name: for verifiers, who hold it against the entry."""
     events = [_read(raw) for raw in raws]
+    return _columns(events), [event.kind for event in events]
+
+
+def _columns(events: Sequence[_Envelope]) -> list[list[Any]]:
     actors = [event.actor or _NO_ACTOR for event in events]
     decisions = [event.decision or _NO_DECISION for event in events]
     data = [event.data or _NO_DATA for event in events]

@@ -41,6 +41,7 @@ def verify_workspace(
     *,
     since: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Return everything that is wrong with a ledger, each with its place.
 
@@ -53,6 +54,7 @@ def verify_workspace(
             noticed by `since`.
         since: signed checkpoints that somebody kept.
         progress: called with (steps done, steps in all), often.
+        jobs: processes that check the archive, if it is large enough to be worth them.
 
     Raises:
         Malformed: no keys, or keys that are none.
@@ -67,7 +69,7 @@ def verify_workspace(
         trees[str(claim.log)] = check_tree(claim.files, _size(claim), claim.waypoints, tick)
         if claim.log == ANCHOR:
             bind_anchors(claims, claim, _damaged(claim, trees["anchor"]), faults)
-    events, event_faults = _check_events(ledger_root, claims, tick)  # (4)
+    events, event_faults = _check_events(ledger_root, claims, tick, jobs)  # (4)
     for claim in claims:  # (5)
         check = events[str(claim.log)]
         located = judge_tree(claim, trees[str(claim.log)], check, faults)
@@ -89,13 +91,13 @@ def verify_workspace(
     )
 
 
-def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress) -> tuple[dict[str, EventCheck], Faults]:
+def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, jobs: int) -> tuple[dict[str, EventCheck], Faults]:
     """Check archive and journal, again if the archive's follower moved events from one to the other meanwhile."""
     tenants = sorted({claim.log.tenant for claim in claims if claim.log.tenant})
     for left in range(_PATIENCE, -1, -1):
         faults = Faults()
         checks = {str(claim.log): EventCheck(str(claim.log), claim.files, _size(claim), faults) for claim in claims}
-        manifests = [check_parts(ledger_root, tenant, checks, faults, tick) for tenant in tenants]
+        manifests = [check_parts(ledger_root, tenant, checks, faults, tick, jobs) for tenant in tenants]
         by_hash = {hash_origin(claim.keys.origin)[:8]: checks[str(claim.log)] for claim in claims}
         check_journal(ledger_root, by_hash, faults, tick)
         if not left or manifests == [_manifest_number(ledger_root, tenant) for tenant in tenants]:

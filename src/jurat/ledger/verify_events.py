@@ -62,7 +62,7 @@ class EventCheck:
 
     def check(
         self, indexes: Indexes, rows: Rows, salts: Sequence[bytes | None], raws: Sequence[bytes | None], file: str,
-        ids: Sequence[str | None] = (),
+        ids: Sequence[str | None] = (), kinds: Sequence[str | None] | None = None,
     ) -> None:  # fmt: skip
         """Take a batch of events. What does not fit becomes a fault or a suspect; nothing is raised.
 
@@ -71,6 +71,7 @@ class EventCheck:
             rows: shape (n,), their entries as this file has them.
             salts, raws: n each; None where the content is gone.
             ids: n, or none: the events' ids as this file has them, for bytes that do not tell any more.
+            kinds: n, if they were read already: the kinds that the bytes name.
         """
         self.checked += len(indexes)
         candidates = rows.copy()
@@ -91,7 +92,14 @@ class EventCheck:
         for _, index, name in each(~sealed & ~_equal(rows, candidates)):  # its own record is all there is yet
             detail = "the event's bytes or salt are not those of its entry, which is not sealed yet"
             self.faults.add(self.log, "event_altered", detail, index=index, event_id=name, file=file)
-        self._check_kinds(indexes, rows, raws, file)
+        self._check_kinds(indexes, rows, raws, kinds or [names_in(raw).kind for raw in raws], file)
+
+    def merge(self, indexes: Indexes, suspects: Sequence[tuple[int, Suspect]], checked: int, file: str) -> None:
+        """Take over what a check of one file of the archive has seen elsewhere."""
+        self.count_archived(indexes, file)
+        for index, suspect in suspects:
+            self._suspect(index, suspect)
+        self.checked += checked
 
     def check_entries(self, first: int, entries: Sequence[bytes], file: str) -> None:
         """Take entries without events: the anchor log's, from the journal."""
@@ -119,12 +127,17 @@ class EventCheck:
         if index in self.suspects or len(self.suspects) < _MAX_SUSPECTS:
             self.suspects.setdefault(index, []).append(suspect)
 
-    def _check_kinds(self, indexes: Indexes, rows: Rows, raws: Sequence[bytes | None], file: str) -> None:
-        for code, raw, index in zip(rows["kind_code"].tolist(), raws, indexes.tolist(), strict=True):
-            names = names_in(raw)
-            if names.kind is not None and (code not in BY_CODE or BY_CODE[code].name != names.kind):
-                detail = f"the event says kind `{names.kind[:80]}`, its entry says code `{code}`"
-                self.faults.add(self.log, "kind_wrong", detail, index=index, event_id=names.id, file=file)
+    def _check_kinds(
+        self, indexes: Indexes, rows: Rows, raws: Sequence[bytes | None], kinds: Sequence[str | None], file: str
+    ) -> None:  # fmt: skip
+        codes = rows["kind_code"]
+        for code in np.unique(codes).tolist():
+            expected = BY_CODE[code].name if code in BY_CODE else None
+            for at in np.flatnonzero(codes == code).tolist():
+                named = kinds[at]
+                if named is not None and named != expected:
+                    detail = f"the event says kind `{named[:80]}`, its entry says code `{code}`"
+                    self.faults.add(self.log, "kind_wrong", detail, index=int(indexes[at]), event_id=names_in(raws[at]).id, file=file)
 
 
 def commit_all(salts: Sequence[bytes | None], raws: Sequence[bytes | None]) -> list[bytes]:

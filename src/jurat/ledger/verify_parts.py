@@ -20,27 +20,46 @@ from jurat.core.errors import JuratError
 from jurat.ledger.faults import Faults
 from jurat.ledger.layout import events_directory
 from jurat.ledger.manifest import Manifest, Part, read_manifest
-from jurat.ledger.rows import SCHEMA, date_of, kind_name
-from jurat.ledger.shred import Columns, shred_all
+from jurat.ledger.rows import SCHEMA, binary_values, date_of, kind_name
+from jurat.ledger.shred import Columns, shred_with_kinds
+from jurat.ledger.verify_crew import Work, check_in_children
 from jurat.ledger.verify_events import EventCheck, Indexes, Rows, Tick, event_id
 from jurat.ledger.verify_log import ENTRY_FIELDS
 
 _BATCH: Final = 8192  # rows
+_WORTH_A_PROCESS: Final = 50_000  # rows; fewer are checked sooner than an interpreter starts
 _CLEAR: Final = ("kind_code", "producer", "epoch", "seq", "received_ns")
 
 
-def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck], faults: Faults, tick: Tick) -> int:
+def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck], faults: Faults, tick: Tick, jobs: int = 1) -> int:
     """Check every row of a tenant's archive; return the number of the manifest that was followed. `checks` by log name."""
     directory = events_directory(ledger_root, tenant)
     manifest = _manifest(directory, tenant, faults)
+    known: list[tuple[Part, str]] = []
     for part in manifest.parts:
-        check = checks.get(part.log)
         file = f"{tenant}/events/{part.path}"
-        if check is None:
-            faults.add(part.log, "manifest_altered", "a part of a log that is not in the given keys", file=file)
+        if part.log in checks:
+            known.append((part, file))
         else:
-            _PartCheck(directory / part.path, part, file, check, faults).run(tick)
+            faults.add(part.log, "manifest_altered", "a part of a log that is not in the given keys", file=file)
+    if jobs == 1 or len(known) < 2 or sum(part.rows for part, _ in known) < _WORTH_A_PROCESS:
+        for part, file in known:
+            check_part(directory / part.path, part, file, checks[part.log], faults, tick)
+    else:
+        work = [
+            Work(str(directory / part.path), part, file, checks[part.log].size, str(checks[part.log].files.directory))
+            for part, file in known
+        ]
+        for (part, file), seen in zip(known, check_in_children(work, min(jobs, len(work)), tick), strict=True):
+            checks[part.log].merge(seen.indexes, seen.suspects, seen.checked, file)
+            for fault in seen.faults:
+                faults.take(fault)
     return manifest.number
+
+
+def check_part(path: Path, part: Part, file: str, check: EventCheck, faults: Faults, tick: Tick) -> None:
+    """Check one archive file, of which nothing is believed."""
+    _PartCheck(path, part, file, check, faults).run(tick)
 
 
 def _manifest(directory: Path, tenant: str, faults: Faults) -> Manifest:
@@ -66,6 +85,9 @@ class _PartCheck:
         self.faulty = False
 
     def run(self, tick: Tick) -> None:
+        if not self.path.is_file() and self.path.exists():
+            self._altered("it is not a file")  # a pipe would keep us waiting
+            return
         try:
             digest = digest_file(self.path)
         except OSError as error:
@@ -74,16 +96,16 @@ class _PartCheck:
         if self.part.sha256 and digest != self.part.sha256:
             self._altered(f"its digest is `{digest}`, expected `{self.part.sha256}`")
         rows, first, last = 0, None, None
-        for table in self._read():
-            indexes: Indexes = table["idx"].to_numpy()
+        for batch in self._read():
+            indexes: Indexes = batch["idx"].to_numpy()
             rows += len(indexes)
             first, last = int(indexes[0]) if first is None else first, int(indexes[-1])
-            self._check_rows(table, indexes)
+            self._check_rows(batch, indexes)
             tick(len(indexes))
         if self.part.sha256 and not self.faulty and (rows, first, last) != (self.part.rows, self.part.first, self.part.last):
             self._altered(f"it holds `{rows}` rows from {first} to {last}, its manifest says `{self.part.rows}`")
 
-    def _read(self) -> Iterator[pa.Table]:
+    def _read(self) -> Iterator[pa.RecordBatch]:
         # The bytes may be anybody's: whatever the decoder makes of them is a fault of the file, never of this program.
         try:
             file = pq.ParquetFile(self.path)
@@ -102,7 +124,7 @@ class _PartCheck:
                         if any(column.null_count and not field.nullable for column, field in zip(batch.columns, SCHEMA, strict=True)):
                             raise ValueError("a column that is never empty has no value")
                         if batch.num_rows:
-                            yield pa.Table.from_batches([batch])
+                            yield batch
                 except Exception as error:
                     self._altered(f"row group {group} cannot be read: {_short(error)}")
                     self._name_unreadable(file, group)
@@ -120,27 +142,29 @@ class _PartCheck:
         for at in seen:
             self._event("event_altered", "its bytes in the archive cannot be read", int(indexes[at]), ids[at])
 
-    def _check_rows(self, table: pa.Table, indexes: Indexes) -> None:
+    def _check_rows(self, batch: pa.RecordBatch, indexes: Indexes) -> None:
         rows: Rows = np.zeros(len(indexes), ENTRY_FIELDS)
         rows["version"] = 1
         for name in _CLEAR:
-            rows[name] = table[name].to_numpy()
-        rows["commitment"] = np.frombuffer(b"".join(table["commitment"].to_pylist()), "V32")
-        salts, raws = table["salt"].to_pylist(), table["raw"].to_pylist()
+            rows[name] = batch[name].to_numpy()
+        rows["commitment"] = np.frombuffer(b"".join(binary_values(batch["commitment"])), "V32")  # type: ignore[arg-type]
+        salts, raws = binary_values(batch["salt"]), binary_values(batch["raw"])
+        ids = batch["event_id"]
+        columns, kinds = shred_with_kinds([raw or b"" for raw in raws])
         self.check.count_archived(indexes, self.file)
-        self.check.check(indexes, rows, salts, raws, self.file, table["event_id"].to_pylist())
+        self.check.check(indexes, rows, salts, raws, self.file, ids.to_pylist() if None in raws else (), kinds)
         for at in [at for at, raw in enumerate(raws) if raw is None or salts[at] is None]:
             self._event("event_altered", "its content is gone, and no erasure covers it", int(indexes[at]), None)
-        for name, derived in zip(Columns._fields, shred_all([raw or b"" for raw in raws]), strict=True):
-            stored = table[name]
-            if not stored.equals(pa.chunked_array([pa.array(derived, stored.type)])):
+        for name, derived in zip(Columns._fields, columns, strict=True):
+            stored = batch[name]
+            if not stored.equals(pa.array(derived, stored.type)):
                 for at, (one, other) in enumerate(zip(stored.to_pylist(), derived, strict=True)):
                     if one != other:
                         detail = f"column `{name}` is not what the event's bytes say"
                         self._event("columns_altered", detail, int(indexes[at]), event_id(raws[at]))
-        kinds = {kind_name(code) for code in set(rows["kind_code"].tolist())}
+        found = {kind_name(code) for code in np.unique(rows["kind_code"]).tolist()}
         days = {date_of(int(rows["received_ns"].min())), date_of(int(rows["received_ns"].max()))}
-        if kinds != {self.part.kind} or days != {self.part.date}:
+        if found != {self.part.kind} or days != {self.part.date}:
             self._altered("it holds events of another kind or day than its path says")
 
     def _altered(self, detail: str) -> None:
