@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from jurat.core.errors import Conflict, Unavailable
+from jurat.core.errors import Conflict, Tampered, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json, load_json
 from jurat.core.last_words import read_last_words
@@ -112,12 +112,15 @@ class Tree:
 
         Raises:
             JuratError: children die faster than it is worth restarting them; everything stops.
+            Tampered: one has found what disagrees with the log, or a witness that knows another ledger; everything stops.
         """
         while not self.stopping():
             for child in list(self._children.values()):
                 code = child.process.poll()
                 if code is None or self.stopping():
                     continue
+                if code == Tampered.exit_code:  # what disagrees with the log is for a person, not for another try
+                    raise read_last_words(self._log_of(child.name), since=child.log_begin, who=f"`{child.name}` stopped everything")
                 now = time.monotonic()
                 self._restarts = [at for at in self._restarts if now - at < 60] + [now]
                 if len(self._restarts) > _RESTARTS_PER_MINUTE:
@@ -156,7 +159,25 @@ class Tree:
                 os.close(descriptor)
         self._life, self._children_lock, self._lock = (-1, -1), -1, -1
 
+    def _ask_witnesses(self) -> None:
+        """Return unless a witness has seen more of this ledger than it holds: then it was rolled back, and must not go on."""
+        if not self._workspace.witness_policy.exists():
+            return
+        log = self._log_of("witnesses")
+        argv = [sys.executable, "-m", "jurat.worker.start_check", str(self._workspace.root)]
+        with log.open("a+b") as file:
+            begin = file.seek(0, os.SEEK_END)
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=READY_TIMEOUT_S, check=False)
+            file.seek(begin)
+            said = file.read().decode(errors="replace").strip()
+        if done.returncode:
+            raise read_last_words(log, since=begin, who="the ledger may not start")
+        if said:
+            print(said, file=sys.stderr, flush=True)  # noqa: T201 - a witness that gave no word
+
     def _start(self, name: str) -> None:
+        if name == SEQUENCER:
+            self._ask_witnesses()
         ready_read, ready_write = os.pipe()
         os.set_inheritable(ready_write, True)
         argv = [sys.executable, "-m", _MODULES[name], str(self._workspace.root), "--parent-fd", str(self._life[0])]

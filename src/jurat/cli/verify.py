@@ -21,6 +21,7 @@ from jurat.core.workspace import Workspace
 if TYPE_CHECKING:
     from jurat.ledger.faults import Report
     from jurat.ledger.keys import LogKeys
+    from jurat.merkle.policy import Policy
 
 
 @verb(
@@ -38,27 +39,38 @@ jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
 @click.option(
     "--since", "--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept. May be repeated."
 )
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Demand this quorum of witnesses (a tlog-policy file).")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes that check events.  [default: one per core]")
 @click.option("--timeout", default="1h", show_default=True, help="Give up after this long.")
 @click.pass_obj
-def verify(session: Session, what: str | None, keys: Path | None, kept: tuple[Path, ...], jobs: int | None, timeout: str) -> int:
+def verify(
+    session: Session, what: str | None, keys: Path | None, kept: tuple[Path, ...], policy_file: Path | None, jobs: int | None, timeout: str
+) -> int:
     """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
     from jurat.cli.files import read_bytes
     from jurat.core.units import parse_duration_s
 
     with _ends_within(parse_duration_s(timeout)):
         since = [read_bytes(file) for file in kept]
+        policy = None if policy_file is None else _load_policy(policy_file)
         if what is not None and what.startswith(("http://", "https://")):
-            return _verify_url(session, what, _load_keys(session, keys), since)
+            return _verify_url(session, what, _load_keys(session, keys), since, policy)
         path = None if what is None else Path(what)
         if path is not None and not path.exists():
             raise NotFound(f"there is nothing at `{path}`")
         if path is not None and path.is_file():
-            return _verify_evidence(session, path, _load_keys(session, keys))
+            return _verify_evidence(session, path, _load_keys(session, keys), policy)
         if path is not None and not (path / "jurat.toml").is_file() and (path / "checkpoint").is_file():
-            return _verify_export(session, path, _load_keys(session, keys), since)
+            return _verify_export(session, path, _load_keys(session, keys), since, policy)
         workspace = session.workspace if path is None else Workspace(path.absolute())
-        return _verify_workspace(session, workspace, keys, since, jobs)
+        return _verify_workspace(session, workspace, keys, since, policy, jobs)
+
+
+def _load_policy(path: Path) -> Policy:
+    from jurat.cli.files import read_bytes
+    from jurat.merkle.policy import parse_policy
+
+    return parse_policy(read_bytes(path))
 
 
 def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
@@ -69,7 +81,9 @@ def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
     return load_log_keys(path or log_keys_file(session.workspace.keys))
 
 
-def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, since: list[bytes], jobs: int | None) -> int:
+def _verify_workspace(
+    session: Session, workspace: Workspace, keys: Path | None, since: list[bytes], policy: Policy | None, jobs: int | None
+) -> int:
     from jurat.core.settings import load_settings, lock_file
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import log_keys_file
@@ -79,12 +93,12 @@ def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None,
     lock_path = lock_file(workspace, load_settings(workspace))
     with Progress(session, "verifying") as progress:
         report = verify_workspace(
-            workspace.ledger, known, lock_path, since=since, progress=progress, jobs=jobs or os.cpu_count() or 1
+            workspace.ledger, known, lock_path, since=since, progress=progress, jobs=jobs or os.cpu_count() or 1, policy=policy
         )
     return _tell_report(session, str(workspace.root), report)
 
 
-def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: list[bytes]) -> int:
+def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: list[bytes], policy: Policy | None) -> int:
     from jurat.cli.files import read_bytes
     from jurat.ledger.evidence import keys_of_origin
     from jurat.ledger.tile_source import DirectorySource
@@ -94,11 +108,11 @@ def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: lis
     origin = read_unverified_text(read_bytes(path / "checkpoint")).partition("\n")[0]
     mine = keys_of_origin(origin, keys)
     with Progress(session, "verifying") as progress:
-        report = verify_public([(mine, DirectorySource(path))], since=since, progress=progress)
+        report = verify_public([(mine, DirectorySource(path))], since=since, progress=progress, policy=policy)
     return _tell_report(session, str(path), report)
 
 
-def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[bytes]) -> int:
+def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[bytes], policy: Policy | None) -> int:
     from jurat.ledger.tile_source import UrlSource
     from jurat.ledger.verify_public import verify_public
 
@@ -109,15 +123,15 @@ def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[byt
         for _, source in logs:
             stack.callback(source.close)
         progress = stack.enter_context(Progress(session, "verifying"))
-        report = verify_public(logs, since=since, progress=progress)
+        report = verify_public(logs, since=since, progress=progress, policy=policy)
     return _tell_report(session, url, report)
 
 
-def _verify_evidence(session: Session, path: Path, keys: list[LogKeys]) -> int:
+def _verify_evidence(session: Session, path: Path, keys: list[LogKeys], policy: Policy | None) -> int:
     from jurat.cli.files import read_bytes
     from jurat.ledger.prove import verify_evidence
 
-    report = verify_evidence(read_bytes(path, limit_bytes=16 * 1_048_576), keys)
+    report = verify_evidence(read_bytes(path, limit_bytes=16 * 1_048_576), keys, policy)
     if session.as_json:
         show_json(report)
     else:
@@ -134,6 +148,9 @@ def _tell_report(session: Session, where: str, report: Report) -> int:
         return 0 if report.is_clean else Tampered.exit_code
     lines = [[r.log, str(r.size), str(r.sealed), str(r.checked_entries), str(r.checked_payloads)] for r in report.logs]
     show_table(session, ["log", "entries", "sealed", "entries checked", "copies of events checked"], lines, empty="no log was found")
+    for each in report.logs:
+        if each.witnessed is not None:
+            session.say(f"a quorum of witnesses vouches for {each.witnessed} of the {each.sealed} entries of `{each.log}`")
     if report.is_clean:
         click.echo(f"ok: {sum(r.checked_entries for r in report.logs)} entries of {len(report.logs)} logs are what was sealed")
         return 0

@@ -25,7 +25,8 @@ from jurat.ledger.layout import hash_origin
 from jurat.ledger.receipt import Receipt, open_receipt
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import ENTRY_SIZE, SALT_SIZE, Entry, commit_event, unpack_anchor_entry, unpack_entry
-from jurat.merkle.note import open_note, parse_vkey, verifiers_of
+from jurat.merkle.note import open_note, parse_vkey, read_unverified_text, verifiers_of
+from jurat.merkle.policy import Policy, show_name, verify_quorum
 from jurat.merkle.proof import TlogProof, parse_proof, verify_proof
 from jurat.merkle.tree import hash_leaf
 
@@ -119,7 +120,7 @@ def parse_evidence(raw: bytes) -> Evidence:
     return evidence
 
 
-def verify_evidence(raw: bytes, keys: Sequence[LogKeys]) -> EvidenceReport:
+def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None = None) -> EvidenceReport:
     """Return what an evidence file proves, if all of it holds. Needs no network and no ledger.
 
     The steps, each numbered where it is done:
@@ -131,10 +132,12 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys]) -> EvidenceReport:
       (5) the entry's leaf is in that checkpoint's tree at that index
       (6) the log's receipt promised this index to this producer's event (if the file carries one)
       (7) every key of the anchor log signed a checkpoint that binds the one in (4) (if the file carries it)
+      (8) a quorum of witnesses cosigned the checkpoint in (7) (if a policy demands it; then the file must carry it)
 
     Args:
         raw: the file's bytes.
         keys: from the auditor's own copy of `log-keys.json`, never from where the evidence came from.
+        policy: the auditor's own: whose cosignatures count.
     Raises:
         Malformed: not evidence, or not keys.
         Tampered: something in it does not hold, or the keys of its log were not given.
@@ -164,6 +167,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys]) -> EvidenceReport:
         _verify_receipt(evidence.receipt, mine, proof.index, entry, entry_bytes)
     if evidence.anchor_proof is not None:  # (7)
         _verify_anchored(parse_proof(evidence.anchor_proof), keys, checkpoint)
+    witnesses = None if policy is None else _verify_witnessed(evidence, policy)  # (8)
     signatures = open_note(proof.checkpoint_note, verifiers_of(mine.vkeys)).signatures
     identifier = event.get("id") if isinstance(event, dict) else None
     return EvidenceReport(
@@ -181,6 +185,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys]) -> EvidenceReport:
             Step(5, f"the entry is leaf {proof.index} of {checkpoint.size}, by {len(proof.path)} hashes", True),
             Step(6, "the log's receipt promised this place to this event", evidence.receipt is not None),
             Step(7, "the anchor log binds this checkpoint", evidence.anchor_proof is not None),
+            *([] if witnesses is None else [Step(8, f"a quorum cosigned the anchor log: {witnesses}", True)]),
         ],
     )  # fmt: skip
 
@@ -240,6 +245,18 @@ def _verify_anchored(proof: TlogProof, keys: Sequence[LogKeys], checkpoint: Chec
     ):
         raise Tampered("the anchor is that of another checkpoint", code="anchor_wrong")
     _verify_signed_by_all(proof, proof.extra or b"", anchor)
+
+
+def _verify_witnessed(evidence: Evidence, policy: Policy) -> str:
+    """Return the names, in the policy, of the witnesses that cosigned the anchor log's checkpoint, if they are a quorum."""
+    if evidence.anchor_proof is None:
+        raise Tampered("the evidence carries no anchor, and only the anchor log is witnessed", code="quorum_missing")
+    note = parse_proof(evidence.anchor_proof).checkpoint_note
+    origin = read_unverified_text(note).partition("\n")[0]
+    if policy.logs and origin not in {log.verifier.name for log in policy.logs}:
+        raise Tampered(f"the policy trusts other logs than `{origin[:120]}`", code="log_unknown")
+    names = sorted(map(show_name, policy.names_of(verify_quorum(policy, note))))
+    return ", ".join(names) or "nobody, and the policy asks for nobody"
 
 
 def _disagree(what: str, shown: object, proved: object) -> Tampered:

@@ -23,8 +23,9 @@ from jurat.core.errors import Conflict, JuratError, NotFound, Tampered, Unavaila
 from jurat.core.files import write_whole
 from jurat.ledger.arrays import ArrayReader, level_counts, root_of_edge
 from jurat.ledger.keys import LogKeys, write_log_keys
-from jurat.ledger.layout import LogName, checkpoint_file
+from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file
 from jurat.ledger.verify_checkpoints import open_checkpoint
+from jurat.ledger.witnessed import newest_anchor
 from jurat.merkle.checkpoint import Checkpoint
 from jurat.merkle.note import read_unverified_text
 from jurat.merkle.tile import TILE_WIDTH, format_tile_path
@@ -66,7 +67,7 @@ def export_log(
     if mine is None:
         raise NotFound(f"there are no keys of log `{log}`", hint="`keys/log-keys.json` of the workspace has them")
     try:
-        note = checkpoint_file(ledger_root, log).read_bytes()
+        note = newest_anchor(ledger_root) if log == ANCHOR else checkpoint_file(ledger_root, log).read_bytes()
     except OSError as error:
         raise Tampered(f"log `{log}` has no public checkpoint", hint="run `jurat verify`", code="checkpoint_bad") from error
     checkpoint = open_checkpoint(note, mine)
@@ -97,6 +98,8 @@ def _check_earlier(directory: Path, checkpoint: Checkpoint, keys: LogKeys) -> No
     names = {path.name for path in directory.iterdir()}
     if not names <= {"tile", "checkpoint", "log-keys.json", VERIFIER}:
         raise Conflict(f"`{directory}` holds other things than an export", hint="choose an empty directory", code="not_an_export")
+    for path in directory.rglob(".*.tmp"):  # what a run that was killed had in hand
+        path.unlink()
     if "checkpoint" not in names:
         return
     try:
@@ -133,7 +136,7 @@ def _tiles(reader: ArrayReader, checkpoint: Checkpoint) -> Iterator[tuple[int, s
         for number, first in enumerate(range(0, count, TILE_WIDTH)):
             end = min(first + TILE_WIDTH, count)
             hashes = reader.hashes(level, first, end)
-            done = min(end << 8 * level, size)
+            done = size if level else end
             if level == 0:
                 if hash_leaves(reader.entries(first, end)) != hashes:
                     raise _altered(level, first, end)

@@ -28,6 +28,7 @@ WHAT: Final = {
     "row_duplicated": "an event is in the archive more than once",
     "row_unknown": "the archive holds an event that no checkpoint covers",
     "journal_altered": "the journal is damaged",
+    "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
     "lock_unreadable": "the store of last signed checkpoints cannot be read",
 }
 _KEPT: Final = 100  # faults per log and code; the rest is counted
@@ -53,6 +54,7 @@ class LogReport(msgspec.Struct, kw_only=True):
     sealed: int  # entries that the newest checkpoint covers
     checked_entries: int = 0
     checked_payloads: int = 0
+    witnessed: int | None = None  # entries of the anchor log that a quorum vouches for, if a policy was given
 
 
 class Report(msgspec.Struct, kw_only=True):

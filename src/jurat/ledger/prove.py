@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
+from jurat.core.errors import JuratError, Malformed, NotFound, Tampered, Unavailable
 from jurat.core.jsonio import dump_json
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.evidence import FORMAT, EvidenceReport, decode_event_bytes, pack_extra, verify_evidence
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, parse_log_name
 from jurat.ledger.stored import StoredEvent
+from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.wire import SignedRoot
+from jurat.ledger.witnessed import read_witnessed
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.cose import format_cose_receipt, signed_bytes
 from jurat.merkle.entry import pack_entry
@@ -116,6 +118,13 @@ def _published(ledger_root: Path, log: LogName, keys: Sequence[LogKeys]) -> tupl
     return note.decode(), parse_checkpoint(opened.text)
 
 
+def _opened(note: str, keys: LogKeys) -> Checkpoint | None:
+    try:
+        return open_checkpoint(note, keys)
+    except JuratError:
+        return None
+
+
 def _keys_of(log: LogName, keys: Sequence[LogKeys]) -> LogKeys:
     for each in keys:
         if each.log == str(log):
@@ -136,6 +145,7 @@ def _prove_anchored(ledger_root: Path, checkpoint: Checkpoint, keys: Sequence[Lo
     if not any(each.log == str(ANCHOR) for each in keys):
         return None
     note, anchor = _published(ledger_root, ANCHOR, keys)
+    cosigned = read_witnessed(ledger_root)
     wanted = hash_origin(checkpoint.origin) + checkpoint.size.to_bytes(8)
     reader = ArrayReader(ANCHOR.directory(ledger_root), ANCHOR.entry_size)
     try:
@@ -143,6 +153,8 @@ def _prove_anchored(ledger_root: Path, checkpoint: Checkpoint, keys: Sequence[Lo
             first = max(0, end - _BLOCK)
             for index, entry in reversed(list(enumerate(reader.entries(first, end), start=first))):
                 if entry[1 : 1 + len(wanted)] == wanted:
+                    if cosigned is not None and (at := _opened(cosigned, _keys_of(ANCHOR, keys))) is not None and index < at.size:
+                        note, anchor = cosigned, at  # an older one, perhaps, that others vouch for
                     return format_proof(TlogProof(index, inclusion_path(index, anchor.size, reader.node), note, entry))
     finally:
         reader.close()

@@ -7,8 +7,8 @@
     (6) the public checkpoint may be behind the lock store, never ahead or beside it
     (8) the last bundle and the right edge are hashed again
 
-Step 1, the flock, is the caller's; step 7 asks witnesses, of which there are none yet. Replaying is deterministic:
-salts, times and indices lie in the journal.
+Step 1, the flock, is the caller's; step 7, asking the witnesses, is done before this process starts (`worker.start_check`).
+Replaying is deterministic: salts, times and indices lie in the journal.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jurat.core.errors import JuratError, NotFound, Unavailable
 from jurat.ledger.arrays import ArrayReader
-from jurat.ledger.layout import LogName, checkpoint_file
+from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file
+from jurat.ledger.witnessed import public_anchor
 from jurat.merkle.checkpoint import parse_checkpoint
 from jurat.merkle.note import read_unverified_text
 from jurat.merkle.tile import TILE_WIDTH, parse_tile_path
@@ -32,7 +33,7 @@ def read_public(ledger_root: Path, log: LogName, path: str) -> bytes:
     except (OSError, JuratError) as error:
         raise Unavailable(f"log `{log}` has no checkpoint that can be read", hint="ask the operator to run `jurat verify`") from error
     if path == "checkpoint":
-        return note
+        return public_anchor(ledger_root) if log == ANCHOR else note
     level, number, width = parse_tile_path(path)
     first = number * TILE_WIDTH
     published = size >> (8 * (level or 0))

@@ -1,7 +1,8 @@
 """`jurat verify` over a whole ledger: offline, read-only, believing nothing but the keys (and the lock store, if given).
 
 The steps, each numbered where it is done:
-  (1) open every signed checkpoint: public, in the lock store, kept by somebody; every key of a log must have signed
+  (1) open every signed checkpoint: public, in the lock store, kept by somebody; every key of a log must have signed, and
+      a quorum of witnesses, if a policy was given
   (2) hash the anchor log again; what it holds binds the other logs to sizes and roots
   (3) hash every class log again, past every size at which a root is known
   (4) check every event that is left, in the archive and in the journal, against the entry that stands for it
@@ -12,6 +13,7 @@ Whatever lies in the ledger, the answer is a report. An exception means that thi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +30,8 @@ from jurat.ledger.verify_journal import check_journal
 from jurat.ledger.verify_log import TreeCheck, check_tree
 from jurat.ledger.verify_names import name_events
 from jurat.ledger.verify_parts import check_parts
+from jurat.ledger.verify_witnesses import bind_witnessed, gather_cosigned
+from jurat.merkle.policy import Policy
 
 __all__ = ["WHAT", "Fault", "LogReport", "Report", "verify_workspace"]
 
@@ -42,6 +46,8 @@ def verify_workspace(
     since: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
+    policy: Policy | None = None,
+    now_s: float | None = None,
 ) -> Report:
     """Return everything that is wrong with a ledger, each with its place.
 
@@ -55,6 +61,8 @@ def verify_workspace(
         since: signed checkpoints that somebody kept.
         progress: called with (steps done, steps in all), often.
         jobs: processes that check the archive, if it is large enough to be worth them.
+        policy: whose cosignatures are demanded on the anchor log's checkpoint.
+        now_s: Unix seconds; by default the machine's. Only cosignatures are measured against it.
 
     Raises:
         Malformed: no keys, or keys that are none.
@@ -63,6 +71,10 @@ def verify_workspace(
         raise Malformed("a ledger cannot be verified without keys", hint="ask the operator for `log-keys.json`, or use your own copy")
     faults = Faults()
     claims = gather_claims(ledger_root, keys, lock_path, since, faults)  # (1)
+    witnessed = None
+    if policy is not None:
+        cosigned = gather_cosigned(ledger_root, since)
+        witnessed = bind_witnessed(claims, cosigned, policy, time.time() if now_s is None else now_s, faults)
     tick = _Progress(claims, progress)
     trees: dict[str, TreeCheck] = {}
     for claim in claims:  # (2) (3): the anchor log is the first
@@ -84,6 +96,7 @@ def verify_workspace(
                 sealed=_size(claim),
                 checked_entries=trees[str(claim.log)].present,
                 checked_payloads=events[str(claim.log)].checked,
+                witnessed=witnessed if claim.log == ANCHOR else None,
             )
             for claim in claims
         ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,9 @@ from jurat.ledger.verdict import judge_tree
 from jurat.ledger.verify_checkpoints import Claims, bind_anchors, bind_kept, open_checkpoint
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_log import LogFiles, TreeCheck, check_tree
+from jurat.ledger.verify_witnesses import bind_witnessed
 from jurat.merkle.note import MAX_NOTE_SIZE
+from jurat.merkle.policy import Policy
 from jurat.merkle.tile import TILE_WIDTH, format_tile_path
 from jurat.merkle.tree import HASH_SIZE
 
@@ -88,6 +91,7 @@ def verify_public(
     *,
     since: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
+    policy: Policy | None = None,
 ) -> Report:
     """Return everything that is wrong with some public logs, each with its place.
 
@@ -96,6 +100,7 @@ def verify_public(
             held to the checkpoints that are anchored.
         since: signed checkpoints that somebody kept, which the logs must continue.
         progress: called with (entries done, entries in all).
+        policy: whose cosignatures are demanded on the anchor log's checkpoint.
     Raises:
         Malformed: no log.
         Unavailable: a source did not answer; nothing is known then.
@@ -104,13 +109,15 @@ def verify_public(
         raise Malformed("no log to verify", hint="give the keys of at least one: `log-keys.json`")
     faults = Faults()
     with ThreadPoolExecutor(_LANES) as lanes:
-        claims = []
+        claims, notes = [], list(since)
         for keys, source in sorted(logs, key=lambda each: each[0].log != str(ANCHOR)):  # the anchor first: it must not be newer
-            claim, files = _claim(keys, source, lanes, faults)
+            claim, files, raw = _claim(keys, source, lanes, faults)
             claims.append((claim, files))
+            notes += [raw] if raw and claim.log == ANCHOR else []
         only = [claim for claim, _ in claims]
         for note in since:
             bind_kept(only, note, faults)
+        witnessed = None if policy is None else bind_witnessed(only, notes, policy, time.time(), faults)
         total, done = sum(files.size for _, files in claims), 0
 
         def tick(count: int) -> None:
@@ -129,26 +136,27 @@ def verify_public(
             for fault in found:
                 faults.take(fault)
             sealed = claim.newest.size if claim.newest else 0
-            reports.append(LogReport(log=str(claim.log), size=files.size, sealed=sealed, checked_entries=tree.present))
+            reach = witnessed if claim.log == ANCHOR else None
+            reports.append(LogReport(log=str(claim.log), size=files.size, sealed=sealed, checked_entries=tree.present, witnessed=reach))
     return Report(logs=reports, faults=faults.all())
 
 
-def _claim(keys: LogKeys, source: Source, lanes: ThreadPoolExecutor, faults: Faults) -> tuple[Claims, TiledFiles]:
+def _claim(keys: LogKeys, source: Source, lanes: ThreadPoolExecutor, faults: Faults) -> tuple[Claims, TiledFiles, bytes | None]:
     log = parse_log_name(keys.log)
     files = TiledFiles(source, log.entry_size, lanes)
     claim = Claims(log, keys, files)
     raw = source.read("checkpoint", MAX_NOTE_SIZE)
     if raw is None:
         faults.add(str(log), "checkpoint_bad", "it is not there", file="checkpoint")
-        return claim, files
+        return claim, files, None
     try:
         claim.public = open_checkpoint(raw, keys)
     except JuratError as error:
         faults.add(str(log), "checkpoint_bad", error.detail, file="checkpoint")
-        return claim, files
+        return claim, files, None
     claim.bind(claim.public, "forked", f"the public checkpoint of size {claim.public.size}")
     files.size = claim.public.size
-    return claim, files
+    return claim, files, raw
 
 
 def _judge(claim: Claims, files: TiledFiles, tree: TreeCheck) -> list[Fault]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.last_words import format_last_words
 from jurat.core.workspace import Workspace
 from jurat.ledger.layout import ANCHOR, checkpoint_file
 from jurat.ledger.verify_checkpoints import open_checkpoint
@@ -79,7 +80,7 @@ def main() -> int:
         for url in check_start(Workspace(Path(sys.argv[1]).absolute())):
             say(f"witness `{url}` gave no word: starting without it")
     except JuratError as error:
-        say(f"{error.family}: {error.detail}" + (f"\n  {error.hint}" if error.hint and not isinstance(error, Tampered) else ""))
+        say(format_last_words(error))
         return error.exit_code
     return 0
 
