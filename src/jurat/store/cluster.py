@@ -159,7 +159,7 @@ class Cluster:
         if not directory.is_dir() or (location.ready and not list(directory.glob("data/PG_VERSION"))):
             raise Unavailable(
                 f"the database of this workspace is gone: `{directory}/data` does not exist",
-                hint=f"restore it from a backup; to start with an empty one, remove `{self._home}` and run `jurat rebuild`",
+                hint="restore it from its newest backup: the ledger has all events, but names and tokens were only there",
                 code="database_gone",
             )
         account, wanted = account_owning(directory), self._settings.database_user
