@@ -20,7 +20,11 @@ CODES = {
     21: "evidence.measured.v1", 22: "artefact.scanned.v1", 30: "system.registered.v1", 31: "version.registered.v1",
     32: "gate.checked.v1", 33: "promotion.requested.v1", 34: "request.approved.v1", 35: "request.rejected.v1",
     36: "version.promoted.v1", 37: "version.retired.v1", 50: "prediction.requested.v1", 51: "prediction.made.v1",
-    52: "prediction.overridden.v1", 70: "prediction.failed.v1", 71: "guardrail.failed.v1", 72: "event.rejected.v1",
+    52: "prediction.overridden.v1",
+    90: "producer.opened.v1", 91: "producer.heartbeat.v1", 92: "producer.closed.v1", 93: "producer.registered.v1",
+    94: "training.observed.v1", 95: "deployment.observed.v1", 96: "inference.observed.v1", 97: "access.observed.v1",
+    98: "configuration.observed.v1", 99: "error.observed.v1",
+    70: "prediction.failed.v1", 71: "guardrail.failed.v1", 72: "event.rejected.v1",
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@
 `soak`       evidence: what the ledger's own predictions say about a version in staging
 
 `ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on
+`ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
+`repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `cases`      abstentions that wait for a person
 `records`    reading the ledger, which is an act
 `refold`     state folded again from the ledger, to compare or to repair

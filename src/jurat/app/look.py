@@ -89,6 +89,7 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
     rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
     rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),
+    rows.Producer: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.producer)),
     rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
 }

@@ -10,6 +10,8 @@
 `workspace` where things lie in a workspace
 `outside`  what an event from outside may be: bounds, no secrets, not from the future
 `statements` a producer's word about its own stream: opened, heartbeat, closed
+`outside`  what an event from outside may be: bounds, no secrets, not from the future
+`statements` a producer's word about its own stream: opened, heartbeat, closed
 `files`    writes that are whole or not there at all
 `last_words` what a process says when an error ends it, and how its parent reads it
 """

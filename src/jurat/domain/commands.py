@@ -104,6 +104,19 @@ class ApplyGates(Command, frozen=True, kw_only=True):
         return "workspace"
 
 
+class RegisterProducer(Command, frozen=True, kw_only=True):
+    """Give a service a number of its own, under which it may record events in these classes."""
+
+    permission: ClassVar[str] = "producer:register"
+    principal: str
+    name: str
+    classes: list[str]
+    reason: str
+
+    def resource(self, state: State) -> str:
+        return "workspace"
+
+
 class ReadData(Command, frozen=True, kw_only=True):
     permission: ClassVar[str] = "data:read"
     dataset: str

@@ -33,6 +33,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands.RevokeToken: decide_access.revoke_token,
     commands.ApplyPolicies: decide_access.apply_policies,
     commands.ApplyGates: decide_access.apply_gates,
+    commands.RegisterProducer: decide_access.register_producer,
     commands.ReadData: decide_access.read_data,
     commands.ReadRecords: decide_access.read_records,
     commands.RegisterDataset: decide_models.register_dataset,

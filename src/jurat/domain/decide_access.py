@@ -7,6 +7,7 @@ from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
+from jurat.domain.kinds import FIRST_OUTSIDE, RetentionClass
 from jurat.domain.roles import people_behind, person_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -130,6 +131,27 @@ def apply_gates(state: State, command: commands.ApplyGates, context: Context) ->
         digest=gates.digest, source=command.source, reason=command.reason, previous=current.digest if current else None
     )
     return [context.event(data, because=[current.as_of] if current else [])]
+
+
+def register_producer(state: State, command: commands.RegisterProducer, context: Context) -> list[Event]:
+    """A number is given once, to a service, an agent or a process that a person answers for; never to a person."""
+    principal = _principal(state, command.principal)
+    if principal.type is PrincipalType.PERSON:
+        raise Conflict("a person is no producer", hint="register a service, and name the person as its owner", code="not_a_person")
+    if not command.name.strip() or not command.reason.strip():
+        raise Malformed("a producer needs a name and a reason", hint="say what it is and why it may record")
+    unknown = sorted(set(command.classes) - set(RetentionClass))
+    if unknown or not command.classes or len(set(command.classes)) != len(command.classes):
+        found = f"`{unknown[0][:40]}` is no class" if unknown else "no class, or one twice"
+        raise Malformed(f"a producer records in classes, got {found}", hint=f"there are {', '.join(RetentionClass)}")
+    known = state.find(rows.Producer)
+    if taken := next((row for row in known if row.principal == command.principal), None):
+        raise Conflict(f"`{command.principal}` is producer `{taken.producer}` already", hint="one principal, one number", code="unchanged")
+    number = max([FIRST_OUTSIDE - 1, *(row.producer for row in known)]) + 1
+    data = facts.ProducerRegistered(
+        producer=number, principal=command.principal, name=command.name, classes=sorted(command.classes), reason=command.reason
+    )
+    return [context.event(data, because=[principal.as_of])]
 
 
 def read_data(state: State, command: commands.ReadData, context: Context) -> list[Event]:

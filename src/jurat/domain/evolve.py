@@ -134,6 +134,11 @@ def _endpoint_configured(state: State, event: Event, data: facts.EndpointConfigu
     return [Put("endpoints", data.endpoint, row)]
 
 
+def _producer_registered(state: State, event: Event, data: facts.ProducerRegistered) -> list[Put]:
+    row = rows.Producer(as_of=event.id, producer=data.producer, principal=data.principal, name=data.name, classes=data.classes)
+    return [Put("producers", str(data.producer), row)]
+
+
 def _prediction_overridden(state: State, event: Event, data: facts.PredictionOverridden) -> list[Put]:
     row = rows.Override(as_of=event.id, prediction=data.prediction, output=data.output, by=event.actor.principal)
     return [Put("overrides", data.prediction, row)]
@@ -162,5 +167,6 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts.VersionPromoted: _version_promoted,
     facts.VersionRetired: _version_retired,
     facts.EndpointConfigured: _endpoint_configured,
+    facts.ProducerRegistered: _producer_registered,
     facts.PredictionOverridden: _prediction_overridden,
 }

@@ -71,6 +71,14 @@ class EndpointConfigured(Fact, frozen=True, kw_only=True):
     previous_version: str | None = None
 
 
+class ProducerRegistered(Fact, frozen=True, kw_only=True):
+    producer: int  # its number in every entry that it makes
+    principal: str  # who records under that number; nobody else can
+    name: str
+    classes: list[str]  # retention classes that it may record in
+    reason: str
+
+
 # --- access ----------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +307,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "policy_set.applied.v1": PolicySetApplied,
     "gates.applied.v1": GatesApplied,
     "endpoint.configured.v1": EndpointConfigured,
+    "producer.registered.v1": ProducerRegistered,
     "role.granted.v1": RoleGranted,
     "role.revoked.v1": RoleRevoked,
     "token.issued.v1": TokenIssued,

@@ -28,8 +28,12 @@ class Kind(NamedTuple):
 
     code: int
     name: str
-    retention: RetentionClass
+    retention: RetentionClass | None  # None: it lives in every class, in the log that it speaks of
     meaning: str
+
+    def belongs_in(self, retention: str) -> bool:
+        """Whether an event of this kind may lie in the log of that class."""
+        return self.retention is None or self.retention == retention
 
 
 _C = RetentionClass
@@ -64,10 +68,26 @@ CATALOGUE: Final = (
     Kind(70, "prediction.failed.v1", _C.ERROR, "a prediction got no answer"),
     Kind(71, "guardrail.failed.v1", _C.ERROR, "a guardrail could not run; what happened instead is named"),
     Kind(72, "event.rejected.v1", _C.ERROR, "an event was refused; its commitment and the reason are kept"),
+    Kind(90, "producer.opened.v1", None, "a producer begins a stream of events in this log"),
+    Kind(91, "producer.heartbeat.v1", None, "a producer is alive; so far its stream goes, and this is the hash of it"),
+    Kind(92, "producer.closed.v1", None, "a producer's stream ends here; nothing follows in its epoch"),
+    Kind(93, "producer.registered.v1", _C.CONFIGURATION, "an outside producer may record events, under this number"),
+    Kind(94, "training.observed.v1", _C.TRAINING, "an outside producer's event, in its own bytes"),
+    Kind(95, "deployment.observed.v1", _C.DEPLOYMENT, "an outside producer's event, in its own bytes"),
+    Kind(96, "inference.observed.v1", _C.INFERENCE, "an outside producer's event, in its own bytes"),
+    Kind(97, "access.observed.v1", _C.ACCESS, "an outside producer's event, in its own bytes"),
+    Kind(98, "configuration.observed.v1", _C.CONFIGURATION, "an outside producer's event, in its own bytes"),
+    Kind(99, "error.observed.v1", _C.ERROR, "an outside producer's event, in its own bytes"),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}
 BY_CODE: Final = {kind.code: kind for kind in CATALOGUE}
+# What outside producers say, by class. Its bytes are theirs: they are not in our envelope, and nothing in them is our word.
+OBSERVED: Final = {kind.retention: kind for kind in CATALOGUE if kind.retention is not None and kind.name.endswith(".observed.v1")}
+OBSERVED_CODES: Final = frozenset(kind.code for kind in OBSERVED.values())
+OPENED: Final = BY_NAME["producer.opened.v1"]
+HEARTBEAT: Final = BY_NAME["producer.heartbeat.v1"]
+CLOSED: Final = BY_NAME["producer.closed.v1"]
 
 
 def kind_named(name: str) -> Kind:
@@ -94,3 +114,9 @@ GATEWAY: Final = Producer(2, "gateway")  # predictions, as they happen
 CONTROL: Final = Producer(3, "control")  # observations of the API and the command line (reads)
 BENCH: Final = Producer(900, "bench")  # load tests only
 PRODUCERS: Final = {p.code: p for p in (RELAY, GATEWAY, CONTROL, BENCH)}
+FIRST_OUTSIDE: Final = 1_000  # numbers from here on are registered by acts, and name producers that are not of this code
+
+
+def is_producer(code: int) -> bool:
+    """Whether that number can be a producer's: one of ours, or one that a workspace may have registered."""
+    return code in PRODUCERS or FIRST_OUTSIDE <= code < 2**32

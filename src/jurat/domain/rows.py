@@ -127,6 +127,15 @@ class Endpoint(Row, frozen=True, kw_only=True):
     blocked_patterns: list[str]
 
 
+class Producer(Row, frozen=True, kw_only=True):
+    """Key: the number as text."""
+
+    producer: int
+    principal: str
+    name: str
+    classes: list[str]
+
+
 class Override(Row, frozen=True, kw_only=True):
     prediction: str
     output: Any
@@ -144,6 +153,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "evidence": Evidence,
     "requests": Request,
     "endpoints": Endpoint,
+    "producers": Producer,
     "overrides": Override,
 }
 TABLE_OF: Final = {row: table for table, row in ROWS.items()}

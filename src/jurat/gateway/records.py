@@ -55,6 +55,7 @@ class Recorder:
             Malformed: the event is larger than the ledger takes.
         """
         kind = event.kind
+        assert kind.retention is not None, "only a producer's own word about its stream has no class"
         try:
             async with asyncio.timeout(RECEIPT_TIMEOUT_S):
                 placed = await self._ledger.put(LogName(self._tenant, kind.retention), kind.code, encode_event(event))

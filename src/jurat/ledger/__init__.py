@@ -12,6 +12,7 @@ Formats      `layout` names and places · `record` a journal record · `journal`
              `lockstore` last signed checkpoints · `receipt` · `keys` one seed, every key · `wire` messages and frames
 Writing      `sequencer` indices and commitments · `engine` the write path · `publish` sealing · `recover` the start
              `producers` what entries say about producers · `salts` the newest salts · `create` the birth of logs
+             `inflate` packed bodies, unpacked within a bound
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
 Its clients  `client` blocking · `async_client` for the gateway
 Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which count · `compact`

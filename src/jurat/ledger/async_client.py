@@ -78,7 +78,7 @@ class AsyncLedgerClient:
         if not 0 < len(raw) <= self._max_event_bytes:
             code = "event_too_large" if raw else "event_empty"
             raise Malformed(f"an event of `{len(raw)}` bytes, expected 1 to {self._max_event_bytes}", code=code)
-        if kind_code not in BY_CODE or BY_CODE[kind_code].retention != log.name:
+        if kind_code not in BY_CODE or not BY_CODE[kind_code].belongs_in(log.name):
             raise Malformed(f"kind code `{kind_code}` does not belong in log `{log}`", code="kind_unknown")
         if not self._is_open:
             raise _unknown("the client was closed")

@@ -50,7 +50,15 @@ class LedgerClient:
         client._connect()
         return client
 
-    def append(self, log: LogName, first_seq: int, items: Sequence[tuple[int, bytes]], *, want_receipt: bool = False) -> Appended:
+    def append(
+        self,
+        log: LogName,
+        first_seq: int,
+        items: Sequence[tuple[int, bytes]],
+        *,
+        want_receipt: bool = False,
+        want_commitments: bool = False,
+    ) -> Appended:
         """Return once these events, (kind code, raw bytes), are durable, in this order. Idempotent by `first_seq`.
 
         Raises:
@@ -60,7 +68,7 @@ class LedgerClient:
         """
         kinds, raws = [kind for kind, _ in items], [raw for _, raw in items]
         check_size(raws)
-        return self._ask(wire.Append(str(log), first_seq, kinds, raws, want_receipt), Appended)
+        return self._ask(wire.Append(str(log), first_seq, kinds, raws, want_receipt, want_commitments), Appended)
 
     def last_seq(self, log: LogName) -> int:
         """Return the sequence number of this producer's (and epoch's) last event in a log; 0 if there is none."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from jurat.core.clock import Clock
 from jurat.core.errors import Conflict, JuratError, Malformed, NotFound, Unavailable
-from jurat.domain.kinds import CATALOGUE, PRODUCERS
+from jurat.domain.kinds import CATALOGUE, CLOSED, is_producer
 from jurat.ledger import wire
 from jurat.ledger.engine import Engine
 from jurat.ledger.keys import LogSigners
@@ -24,6 +24,7 @@ from jurat.ledger.receipt import describe_batch, sign_receipt
 from jurat.ledger.sequencer import Fresh, Gap, ProducerKey, Submission, Verdict
 from jurat.merkle.cose import format_protected, signed_bytes
 from jurat.merkle.entry import commit_event, unpack_entry
+from jurat.merkle.tree import HASH_SIZE
 
 _GROUP_ITEMS: Final = 2_000  # caches suffer above some 4,000
 _GROUP_BYTES: Final = 16 * 1024 * 1024
@@ -83,7 +84,7 @@ class Desk:
         self._merge_delay_ms = merge_delay_ms
         self._sealed = sealed
         self._wish_to_seal = wish_to_seal
-        self._kinds = {log: frozenset(kind.code for kind in CATALOGUE if kind.retention == log.name) for log in signers if log != ANCHOR}
+        self._kinds = {log: frozenset(kind.code for kind in CATALOGUE if kind.belongs_in(log.name)) for log in signers if log != ANCHOR}
         self._flushes: deque[tuple[int, Waiting]] = deque()
         self._last_epoch: dict[int, int] = {}
         for key in engine.sequencer.lasts:
@@ -95,6 +96,7 @@ class Desk:
         """Take one question, or one group of appends and anchor entries, from the front and answer it."""
         appends: list[Append] = []
         last_seqs: dict[ProducerKey, int] = {}  # of this group
+        closed: set[ProducerKey] = set()  # by this group
         items = size = 0
         while requests and items < _GROUP_ITEMS and size < _GROUP_BYTES:
             waiting = requests[0]
@@ -108,6 +110,7 @@ class Desk:
                 if submission.first_seq <= last_seqs.get(submission.key, 0):
                     break  # repeats something of this group: it can be compared once that is written
                 self._check_repetition(submission)
+                self._check_not_closed(submission, closed)
             except JuratError as error:
                 requests.popleft()
                 waiting.caller.reply(waiting.number, wire.refuse(error))
@@ -115,6 +118,8 @@ class Desk:
             requests.popleft()
             appends.append(Append(waiting, waiting.request, submission))
             last_seqs[submission.key] = submission.first_seq + len(submission.raws) - 1
+            if submission.kinds[-1] == CLOSED.code:
+                closed.add(submission.key)
             items += len(submission.raws)
             size += sum(map(len, submission.raws))
         self._write_group(appends)
@@ -173,6 +178,21 @@ class Desk:
                     entry_index=place,
                 )
 
+    def _check_not_closed(self, submission: Submission, closed: set[ProducerKey]) -> None:
+        """Pass if nothing new follows the producer's own word that its stream in this log has ended."""
+        key, last = submission.key, self._engine.sequencer.lasts.get(submission.key)
+        ends_early = CLOSED.code in submission.kinds[:-1]
+        if not ends_early and key not in closed:
+            if last is None or submission.first_seq + len(submission.raws) - 1 <= last.seq:
+                return
+            if unpack_entry(self._engine.arrays[key.log].entries(last.at, last.at + 1)[0]).kind_code != CLOSED.code:
+                return
+        raise Conflict(
+            f"producer `{key.producer}` has closed its epoch `{key.epoch}` in log `{key.log}`",
+            hint="go on in a fresh epoch",
+            code="epoch_closed",
+        )
+
     def _write_group(self, appends: list[Append]) -> None:
         wishes = [self.wishes.popleft() for _ in range(len(self.wishes))]
         anchors = [entry for wish in wishes for entry in wish.entries]
@@ -202,7 +222,8 @@ class Desk:
         first, receipt = fresh.batch.first_index, None
         if request.want_receipt:
             receipt = self._sign_receipt(fresh.key.log, first, fresh.entries)
-        return wire.Appended(first, fresh.batch.count, fresh.received_ns, receipt, False)
+        commitments = _commitments(fresh.entries) if request.want_commitments else b""
+        return wire.Appended(first, fresh.batch.count, fresh.received_ns, receipt, False, commitments)
 
     def _describe_late(self, append: Append, verdict: Verdict) -> wire.Reply:
         key, first_seq, count = append.submission.key, append.submission.first_seq, len(append.submission.raws)
@@ -214,7 +235,10 @@ class Desk:
         first, is_one_run = places[0], places[-1] - places[0] == count - 1
         entries = arrays.entries(first, first + (count if is_one_run else 1))
         receipt = self._sign_receipt(key.log, first, entries) if append.request.want_receipt and is_one_run else None
-        return wire.Appended(first, count, unpack_entry(entries[0]).received_ns, receipt, True)
+        commitments = b""
+        if append.request.want_commitments:
+            commitments = _commitments(entries if is_one_run else [arrays.entries(place, place + 1)[0] for place in places])
+        return wire.Appended(first, count, unpack_entry(entries[0]).received_ns, receipt, True, commitments)
 
     def _sign_receipt(self, log: LogName, first_index: int, entries: Sequence[bytes]) -> str:
         signers = self._signers[log]
@@ -265,7 +289,7 @@ class Desk:
     def _welcome(self, caller: Caller, hello: wire.Hello) -> wire.Welcome:
         if hello.version != wire.VERSION:
             raise Malformed(f"protocol version `{hello.version}`, expected {wire.VERSION}", hint="both sides must be of one jurat")
-        if hello.producer not in PRODUCERS:
+        if not is_producer(hello.producer):
             raise Malformed(f"producer `{hello.producer}` is not in the catalogue", hint="see jurat.domain.kinds")
         if hello.epoch is not None and not 0 < hello.epoch < 2**32:
             raise Malformed(f"epoch `{hello.epoch}`, expected 1 to 2^32 - 1")
@@ -274,3 +298,7 @@ class Desk:
         caller.producer, caller.epoch = hello.producer, hello.epoch or fresh
         self._last_epoch[hello.producer] = max(self._last_epoch.get(hello.producer, 0), caller.epoch)
         return wire.Welcome(caller.epoch, self._max_event_bytes)
+
+
+def _commitments(entries: Sequence[bytes]) -> bytes:
+    return b"".join([entry[-HASH_SIZE:] for entry in entries])

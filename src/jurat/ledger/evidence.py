@@ -19,7 +19,7 @@ import msgspec
 
 from jurat.core.errors import Malformed, Tampered
 from jurat.core.jsonio import load_json
-from jurat.domain.kinds import BY_CODE
+from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import hash_origin
 from jurat.ledger.receipt import Receipt, open_receipt
@@ -154,7 +154,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
     event = decode_event_bytes(event_bytes)  # (3)
     kind = BY_CODE[entry.kind_code].name if entry.kind_code in BY_CODE else f"code-{entry.kind_code}"
     said = event.get("kind") if isinstance(event, dict) else None
-    if said is not None and said != kind:
+    if said is not None and said != kind and entry.kind_code not in OBSERVED_CODES:
         raise _disagree("kind", said, kind)
     if evidence.event != event:
         raise Tampered(

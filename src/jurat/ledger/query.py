@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jurat.core.errors import Exhausted, Malformed, NotFound, Tampered, Unavailable
-from jurat.domain.kinds import RetentionClass, kind_named
+from jurat.domain.kinds import OBSERVED_CODES, RetentionClass, kind_named
 from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
 from jurat.ledger.manifest import Manifest, read_manifest
-from jurat.ledger.rows import Span, table_of
+from jurat.ledger.rows import Span, kind_code, table_of
 from jurat.ledger.shred import shred
 from jurat.ledger.sql import Reader, Source, join_tails, with_partition
 from jurat.ledger.sql_child import Parameter, Request, run_in_child
@@ -73,8 +73,8 @@ class Events:
         return found[0] if found else None
 
     def find_prediction(self, prediction_id: str) -> list[StoredEvent]:
-        """Return all events about a prediction (asked, made, overridden, failed), in the order they were received."""
-        return self._lookup("prediction", prediction_id)
+        """Return all our events about a prediction (asked, made, overridden, failed), in the order they were received."""
+        return [event for event in self._lookup("prediction", prediction_id) if kind_code(event.kind) not in OBSERVED_CODES]
 
     def at(self, log: LogName | str, index: int) -> StoredEvent:
         """Return the event at an index of a log.

@@ -34,6 +34,7 @@ class Append(msgspec.Struct, tag=True, array_like=True, gc=False):
     kinds: list[int]
     raws: list[bytes]
     want_receipt: bool
+    want_commitments: bool = False
 
 
 class LastSeq(msgspec.Struct, tag=True, array_like=True):
@@ -81,6 +82,7 @@ class Appended(msgspec.Struct, tag=True, array_like=True):
     received_ns: int
     receipt: str | None
     duplicate: bool
+    commitments: bytes = b""  # 32 bytes an event, in the order of the append, if they were wanted
 
 
 class Sequence(msgspec.Struct, tag=True, array_like=True):

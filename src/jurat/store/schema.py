@@ -24,7 +24,7 @@ _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 # Who of the five governance roles sees which tables. The auditor and the responder see all of them.
 SEEN_BY: Final = {
     "jurat_data_owner": ("datasets", "systems", "evidence"),
-    "jurat_access_controller": ("principals", "grants", "policy_sets", "requests"),
+    "jurat_access_controller": ("principals", "grants", "policy_sets", "requests", "producers"),
     "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints"),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),

@@ -83,6 +83,7 @@ class Tx:
                 hint="keep large things as artefacts and name them by digest",
                 code="event_too_large",
             )
+        assert event.kind.retention is not None, "every fact has a class"
         log = event.kind.retention.value
         seq = self._next_seq.get(log, FIRST_SEQ)
         self._connection.execute(

@@ -5,6 +5,7 @@
 `requests`  what a request says: token, path, query, a bounded and strict body
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
 `openapi`   the table as an OpenAPI document
+`ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
 `logs`      the public logs as tlog-tiles: hashes only, no token
 `witness`   a witness's own door: `jurat witness serve`
 `asgi`      the table as an ASGI app

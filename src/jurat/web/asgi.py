@@ -24,6 +24,7 @@ from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.core.jsonio import dump_json
+from jurat.web.ingest import ingest_routes
 from jurat.web.logs import log_routes
 from jurat.web.openapi import make_document
 from jurat.web.requests import MAX_BODY_BYTES, bearer_token, json_body, read_query
@@ -49,7 +50,8 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES) -> ASGIApp:
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = functools.partial(_answer, app, route)
     paths = [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
-    paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"]), *log_routes(app)]
+    paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
+    paths += [*log_routes(app), *ingest_routes(app)]
     return _Outermost(Router(paths, redirect_slashes=False))
 
 

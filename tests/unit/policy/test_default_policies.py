@@ -193,12 +193,14 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         "endpoint:configure": ["endpoints/e"],
         "endpoint:read": ["endpoints/e"],
         "system:register": ["systems/s"],
+        "producer:register": ["workspace"],
         "metadata:read": HAVE_METADATA,
         "ledger:verify": ["ledger/inference", "workspace"],
         **RULES,
     },
     "case_officer": {"prediction:override": ["endpoints/e"], "endpoint:read": ["endpoints/e"]},
     "prediction_client": {"prediction:request": ["endpoints/e"]},
+    "recorder": {"events:record": ["ledger/inference"]},
     "evaluator": {
         "evidence:record": [*MODELS.values()],
         "evidence:read": [*MODELS.values()],
@@ -210,7 +212,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
 
 
 def is_allowed(role: str, action: str, resource: str, **context: str) -> bool:
-    kind = "process" if role == "evaluator" else "person"
+    kind = "process" if role in ("evaluator", "recorder") else "person"
     return ENGINE.decide(Request("prn_7", kind, frozenset({role}), action, resource, context=context)).is_allowed
 
 
@@ -314,5 +316,9 @@ def test_every_shipped_policy_says_why_and_lies_in_the_file_of_its_role() -> Non
         assert policy.reason
         assert not policy.reason.endswith(".")
         stem = policy.file.removesuffix(".cedar")
-        owners = {"approvers": {"ml_lead", "product_owner"}, "services": {"prediction_client", "evaluator"}, "house_rules": {"house"}}
+        owners = {
+            "approvers": {"ml_lead", "product_owner"},
+            "services": {"prediction_client", "evaluator", "recorder"},
+            "house_rules": {"house"},
+        }
         assert policy.id.split(".")[0] in owners.get(stem, {stem})
