@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -11,15 +13,17 @@ import msgspec
 from jurat.app.walk import act
 from jurat.app.wiring import App
 from jurat.core.clock import format_at, to_ns
-from jurat.core.errors import Malformed, NotFound
+from jurat.core.errors import Malformed, NotFound, Tampered
 from jurat.core.ids import check_id
 from jurat.domain.commands import ReadRecords
 from jurat.domain.kinds import RetentionClass, kind_named
+from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import log_keys_file, parse_log_name
 from jurat.ledger.query import Answer
 
 MOST_EVENTS: Final = 10_000
 _LOOK_TIMEOUT_S: Final = 30.0
+_WITNESS_PATIENCE_S: Final = 3.0
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +122,32 @@ def take_proof(app: App, token: str, event_id: str, form: ProofForm = ProofForm.
     with contextlib.closing(app.ledger()) as ledger:
         if form is ProofForm.COSE:
             return prove_cose(app.workspace.ledger, stored, keys, ledger.signed_root(log))
-        return prove_event(app.workspace.ledger, stored, keys, ledger.receipt_for(log, stored.index))
+        receipt = ledger.receipt_for(log, stored.index)
+    return _witnessed(app, keys, lambda: prove_event(app.workspace.ledger, stored, keys, receipt))
+
+
+def _witnessed(app: App, keys: list[LogKeys], prove: Callable[[], bytes]) -> bytes:
+    """Return evidence that carries the quorum of `witness-policy.txt`; without it, if it does not come in a few seconds.
+
+    Seals go on meanwhile, and each waits for witnesses anew, so it may take more than one try.
+    """
+    from jurat.ledger.prove import verify_evidence
+    from jurat.ledger.witnessed import await_witnessed, load_policy
+
+    policy, deadline_s = load_policy(app.workspace.witness_policy), time.monotonic() + _WITNESS_PATIENCE_S
+    while True:
+        raw = prove()
+        if policy is None or app.relay is not None:  # no worker runs, so nobody asks
+            return raw
+        try:
+            verify_evidence(raw, keys, policy)
+            return raw
+        except Tampered as error:
+            if error.code != "quorum_missing":
+                raise
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0 or not await_witnessed(app.workspace.ledger, left_s):
+            return raw
 
 
 def _record(app: App, token: str, question: str, subject: str) -> None:

@@ -172,7 +172,8 @@ def status(session: Session) -> None:
 @click.pass_obj
 def ask(session: Session, timeout_s: float) -> None:
     """Have the newest checkpoint cosigned now. `jurat serve` does this by itself, after each seal."""
-    from jurat.worker.witnesses import Gatherer, load_policy
+    from jurat.ledger.witnessed import load_policy
+    from jurat.worker.witnesses import Gatherer
 
     workspace = session.workspace
     policy = load_policy(workspace.witness_policy)

@@ -22,6 +22,7 @@ Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-t
 Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witness · `witness_store` its memory
              `witnessed` our own checkpoint, as a quorum cosigned it · `witness_git` a git repository as a poor man's witness
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
+             `verify_witnesses` a quorum's word
              `verify_public` what everybody can see, by way of a `tile_source`
              `verify_crew` several processes · `locate` `faults` `verdict` from what was seen to faults with names
 """

@@ -25,6 +25,7 @@ from jurat.ledger.keys import LogKeys, load_log_keys
 from jurat.ledger.layout import ANCHOR, checkpoint_file, log_keys_file
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.note import read_unverified_text
+from jurat.merkle.policy import Policy, parse_policy
 
 PATIENCE_S: Final = 10.0  # how long a newer checkpoint waits for its quorum before it is shown without
 
@@ -58,6 +59,20 @@ def anchor_keys(workspace: Workspace) -> LogKeys:
         if each.log == str(ANCHOR):
             return each
     raise Malformed("`keys/log-keys.json` has no key of the anchor log")
+
+
+def load_policy(path: Path) -> Policy | None:
+    """Return the policy in a file, None if there is no such file.
+
+    Raises:
+        Malformed: it cannot be read.
+    """
+    try:
+        return parse_policy(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Malformed(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def witnessed_file(ledger_root: Path) -> Path:
@@ -113,6 +128,19 @@ def newest_anchor(ledger_root: Path) -> bytes:
     except JuratError:
         return newest
     return witnessed.encode() if is_same and witnessed is not None else newest
+
+
+def await_witnessed(ledger_root: Path, timeout_s: float) -> bool:
+    """Return whether a quorum cosigned what the anchor log holds now, having waited for it up to `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    wanted = unverified_checkpoint(checkpoint_file(ledger_root, ANCHOR).read_bytes()).size
+    while True:
+        note = read_witnessed(ledger_root)
+        if note is not None and unverified_checkpoint(note).size >= wanted:
+            return True
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.02)
 
 
 def unverified_checkpoint(note: str | bytes) -> Checkpoint:

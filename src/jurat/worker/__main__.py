@@ -16,6 +16,7 @@ from typing import Final
 from jurat.app.process import parse_birth, stop_on_signals, watch_parent
 from jurat.app.wiring import open_relay
 from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.last_words import format_last_words
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
@@ -50,7 +51,7 @@ def main() -> int:
     for other in others:
         other.join()
     for failure in failures:
-        print(f"{failure.family}: {failure.detail}", file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
+        print(format_last_words(failure), file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
     return failures[0].exit_code if failures else 0
 
 

@@ -15,10 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from jurat.core.errors import JuratError, Malformed, Tampered, Unavailable
+from jurat.core.errors import JuratError, Tampered, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json
 from jurat.core.workspace import Workspace
@@ -29,13 +28,14 @@ from jurat.ledger.witnessed import (
     Standing,
     Standings,
     anchor_keys,
+    load_policy,
     unverified_checkpoint,
     witnessed_file,
     write_standings,
     write_witnessed,
 )
 from jurat.merkle.note import Verifier, read_unverified_text, verifiers_of
-from jurat.merkle.policy import Policy, parse_policy, show_name, verify_quorum
+from jurat.merkle.policy import Policy, show_name, verify_quorum
 from jurat.worker.witness_client import Site, ask_witness
 
 TIMEOUT_S: Final = 5.0  # of one request
@@ -186,20 +186,6 @@ class Gatherer:
         )  # fmt: skip
         with contextlib.suppress(Unavailable):  # it is for people; the disk's trouble is told elsewhere
             write_standings(self._root, standings)
-
-
-def load_policy(path: Path) -> Policy | None:
-    """Return the policy in a file, None if there is no such file.
-
-    Raises:
-        Malformed: it cannot be read.
-    """
-    try:
-        return parse_policy(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Malformed(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def sites_of(policy: Policy) -> list[tuple[Site, list[str]]]:
