@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import statistics
@@ -31,7 +32,6 @@ from jurat.ledger.archive import Follower
 from jurat.ledger.create import create_ledger, load_signers
 from jurat.ledger.export import export_log
 from jurat.ledger.faults import Faults
-from jurat.ledger.journal import SEGMENT_SIZE
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.lockstore import LockStore
@@ -44,6 +44,8 @@ from jurat.ledger.verify_log import check_tree
 
 TARGET_EPS: Final = 500_000  # per core, entries and tiles
 TARGET_PAYLOAD_EPS: Final = 150_000  # per core, with the events
+_HASHES: Final = 200_000
+_SEGMENT_SIZE: Final = 1024 * 1024  # small, so that next to nothing is left in the journal and checked twice
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -56,16 +58,26 @@ def run(quick: bool) -> list[dict[str, Any]]:
         one_s, many_s = (statistics.median(wall_s(partial(check_whole, workspace, jobs=jobs)) for _ in range(3)) for jobs in (1, cores()))
         export_s = wall_s(lambda: export_log(workspace.ledger, LOG, keys_of(workspace), directory / "out"))
         alone_s = statistics.median(child_cpu_s(directory / "out", workspace) for _ in range(3))
+        hash_ns = statistics.median(cpu_s(hash_leaves_of_nothing) for _ in range(rounds)) / _HASHES * 1e9
+    unit = f"one SHA-256 of 60 bytes took {hash_ns:.0f} ns"  # 250 when nobody disturbs the machine that the targets are for
     return [
-        result("ledger.verify.eps", total / tree_s, "events/s of CPU time", f"target {TARGET_EPS:,}", total / tree_s / TARGET_EPS),
         result(
-            "ledger.verify_payload.eps", total / whole_s, "events/s of CPU time", f"target {TARGET_PAYLOAD_EPS:,}",
+            "ledger.verify.eps", total / tree_s, "events/s of CPU time", f"target {TARGET_EPS:,}; {unit}", total / tree_s / TARGET_EPS
+        ),
+        result(
+            "ledger.verify_payload.eps", total / whole_s, "events/s of CPU time", f"target {TARGET_PAYLOAD_EPS:,}; {unit}",
             total / whole_s / TARGET_PAYLOAD_EPS,
         ),
         result("ledger.verify_jobs.speedup", one_s / many_s, "times", f"one process, on {cores()} cores", one_s / many_s),
         result("ledger.verify_alone.eps", total / alone_s, "events/s of CPU time", "ledger.verify.eps", tree_s / alone_s),
         result("ledger.export.eps", total / export_s, "events/s", "ledger.verify.eps", tree_s / export_s),
     ]  # fmt: skip
+
+
+def hash_leaves_of_nothing() -> None:
+    sha256, entry = hashlib.sha256, bytes(60)
+    for _ in range(_HASHES):
+        sha256(entry).digest()
 
 
 def cores() -> int:
@@ -84,7 +96,7 @@ def write_ledger(root: Path, total: int) -> Workspace:
     create_ledger(workspace, settings)
     clock = ForwardClock(SystemClock())
     signers, lock = load_signers(workspace, settings, clock), LockStore(lock_file(workspace, settings))
-    engine, state = recover(workspace.ledger, signers, lock, segment_size=SEGMENT_SIZE)
+    engine, state = recover(workspace.ledger, signers, lock, segment_size=_SEGMENT_SIZE)
     publisher = Publisher(
         workspace.ledger, signers, lock, engine.arrays, state, clock, lambda entries: engine.append_anchors(entries, clock.now_ns())
     )
