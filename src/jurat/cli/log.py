@@ -47,9 +47,13 @@ def list_logs(session: Session) -> None:
 @click.pass_obj
 def checkpoint(session: Session, name: str) -> None:
     """Print a log's signed checkpoint. Keep it: with it you notice later if anything before it has changed."""
-    from jurat.ledger.layout import parse_log_name
+    from jurat.ledger.layout import ANCHOR, parse_log_name
+    from jurat.ledger.witnessed import public_anchor
 
-    text = checkpoint_text(session, parse_log_name(name))
+    log_name = parse_log_name(name)
+    text = checkpoint_text(session, log_name)
+    if log_name == ANCHOR:
+        text = public_anchor(session.workspace.ledger).decode()  # as witnesses cosigned it
     if session.as_json:
         show_json({"log": name, "checkpoint": text})
     else:
