@@ -16,7 +16,9 @@ export UV_SYSTEM_CERTS ?= 1
 .PHONY: help setup dev demo serve check format test test-long bench lock wheel clean
 
 help: ## print this help
-	@awk -F ':.*## ' '/^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2 }' Makefile
+	@if [ -t 1 ]; then b='\033[1m' c='\033[36m' n='\033[0m'; fi; \
+	awk -v b="$$b" -v c="$$c" -v n="$$n" -F ':.*## ' '/^##@/ { printf "\n%s%s%s\n", b, substr($$0, 5), n } \
+	  /^[a-z-]+:.*## / { printf "  %smake %-10s%s %s\n", c, $$1, n, $$2 }' Makefile
 
 ##@ Use
 demo: $(VENV)/.run ## play the whole story on real data, in ./jurat-demo (about a minute)

@@ -15,10 +15,10 @@ from jurat.demo.story import play
 
 
 class Kept(Teller):
-    """The command line's own teller; what it prints is kept."""
+    """The command line's own teller; what it prints is kept. Its lines are as long as they need: a width is the terminal's."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(width=10_000)
         self.lines: list[str] = []
 
     def _print(self, text: str = "") -> None:

@@ -37,7 +37,7 @@ _BOOTSTRAP_TOKEN_S: Final = 30 * 86_400
 _FOLDERS: Final = ("keys", "policies", "credentials", "artefacts", "run", "lock")
 
 DEFAULT_GATES: Final = """\
-# What a version must show before it goes further. `jurat gate apply gates.yaml` puts a change into force.
+# What a version must show before it goes further. Put a change into force with `jurat gate apply gates.yaml --reason '…'`.
 deployment_gates:
   staging:
     - type: automated_tests

@@ -14,7 +14,7 @@ from typing import Final
 
 from jurat.app.tree import Tree, running_tree
 from jurat.core.clock import Clock, SystemClock
-from jurat.core.errors import Conflict, Unavailable
+from jurat.core.errors import Conflict, JuratError, Tampered, Unavailable
 from jurat.core.settings import Settings, load_settings
 from jurat.core.workspace import Workspace
 from jurat.domain import rows
@@ -110,7 +110,16 @@ def open_app(workspace: Workspace, *, throwaway: bool = False) -> Iterator[App]:
                 attach_app(workspace, application="cli") as app,
                 open_relay(workspace) as app.relay,
             ):
-                yield app
+                try:
+                    if app.store.outbox_size():  # a command that was killed left it: who looks now must see it
+                        app.settle()
+                    yield app
+                except Tampered:
+                    raise
+                except JuratError:  # a refusal is an event too, and its id has been promised
+                    with contextlib.suppress(Unavailable):
+                        app.settle()
+                    raise
                 app.settle()
             return
         except Conflict as error:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from jurat.demo.played import Refusal
     from jurat.domain.values import Clause
 
-_WIDTH: Final = 128
+_WIDEST: Final = 128
+_NARROWEST: Final = 60
 _MARKS: Final = {"pass": ("✓", "green"), "fail": ("✗", "red"), "not_enough_data": ("?", "yellow")}
 
 
@@ -55,10 +56,10 @@ def demo(session: Session, directory: Path, replace: bool) -> None:
 
 
 class Teller:
-    """Prints the story. Colour on a terminal, plain text in a pipe."""
+    """Prints the story. Colour on a terminal, plain text in a pipe; `width` is where lines break."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool = False, width: int | None = None) -> None:
+        self._quiet, self._width = quiet, width or _width()
         self.names: dict[str, str] = {}
 
     def chapter(self, title: str) -> None:
@@ -66,22 +67,22 @@ class Teller:
         self._print(_style(title, bold=True, fg="cyan"))
 
     def say(self, text: str) -> None:
-        self._print(f"  {text}")
+        self._hang("  ", text)
 
     def command(self, text: str) -> None:
         self._print(f"  {_style('$', dim=True)} {text}")
 
     def fact(self, label: str, value: str) -> None:
-        self._print(f"  {label:<12} {value}")
+        self._hang(f"  {label:<12} ", value)
 
     def clauses(self, title: str, clauses: list[Clause]) -> None:
         self._print(f"  {_style(title, bold=True)}")
         for clause in clauses:
             mark, colour = _MARKS[clause.verdict]
-            self._print(f"    {_style(mark, fg=colour)} {clause.condition:<38} {clause.found}")
+            self._hang(f"    {mark} {clause.condition:<38} ", clause.found, paint=(mark, colour))
 
     def refused(self, who: str, what: str, refusal: Refusal) -> None:
-        self._print(f"  {_style('✗ refused', fg='red')}    {who} {what}")
+        self._hang("  ✗ refused    ", f"{who} {what}", paint=("✗ refused", "red"))
         self._wrapped("rule", refusal.code)
         self._wrapped("because", refusal.detail)
         self._wrapped("instead", refusal.hint)
@@ -97,7 +98,7 @@ class Teller:
             self._print(_style(f"    {'':<19} {line.event} · {line.position}", dim=True))
 
     def attack(self, name: str, done: str, found: list[str]) -> None:
-        self._print(f"  {_style('attack', fg='magenta')}       {name}: {done}")
+        self._hang("  attack       ", f"{name}: {done}", paint=("attack", "magenta"))
         for each in found[:3] or ["nothing"]:
             self._wrapped("found", each, fg="green" if found else "red")
         if len(found) > 3:
@@ -106,13 +107,24 @@ class Teller:
     def _wrapped(self, label: str, text: str, *, width: int = 10, fg: str | None = None) -> None:
         for principal, name in self.names.items():
             text = text.replace(f"`{principal}`", name).replace(principal, name)
-        for line in textwrap.wrap(text, _WIDTH - 6 - width):
-            self._print(f"    {_style(label.ljust(width), fg=fg)} {line}")
-            label = ""
+        self._hang(f"    {label.ljust(width)} ", text, paint=(label, fg))
+
+    def _hang(self, margin: str, text: str, *, paint: tuple[str, str | None] = ("", None)) -> None:
+        """Print the text beside the margin, one word of which has a colour; further lines stand under the text."""
+        blank, (word, colour) = " " * len(margin), paint
+        for line in textwrap.wrap(text, self._width - len(margin), break_long_words=False, break_on_hyphens=False):
+            self._print((margin.replace(word, _style(word, fg=colour), 1) if word else margin) + line)
+            margin, word = blank, ""
 
     def _print(self, text: str = "") -> None:
         if not self._quiet:
             click.echo(text)
+
+
+def _width() -> int:
+    """Return how wide the story is told: as wide as the terminal, within reason; a pipe has no width of its own."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDEST
+    return max(_NARROWEST, min(_WIDEST, columns))
 
 
 def _how_we_were_called() -> str:
@@ -123,4 +135,4 @@ def _how_we_were_called() -> str:
 
 
 def _style(text: str, *, bold: bool = False, dim: bool = False, fg: str | None = None) -> str:
-    return click.style(text, bold=bold or None, dim=dim or None, fg=fg) if has_colour() else text
+    return click.style(text, bold=bold or None, dim=dim or None, fg=fg) if (bold or dim or fg) and has_colour() else text

@@ -25,7 +25,10 @@ def list_principals(session: Session) -> None:
     with session.app() as app:
         found = look(app, token, Principal)
         names = names_of(app, token)
-    lines = [[r.principal, names.get(r.principal, ""), r.type.value, r.owner or "", "active" if r.active else "suspended"] for r in found]
+    owners = {r.principal: names.get(r.owner, r.owner) if r.owner else "" for r in found}
+    lines = [
+        [r.principal, names.get(r.principal, ""), r.type.value, owners[r.principal], "active" if r.active else "suspended"] for r in found
+    ]
     show(session, found, ["principal", "name", "type", "answered for by", "state"], lines, empty="nobody is known here yet")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jurat.core.errors import Malformed, NotFound, Unauthenticated
+from jurat.core.errors import JuratError, Malformed, NotFound, Unauthenticated
 from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -82,7 +82,23 @@ class Session:
 
             self.opener = open_app
         with self.opener(self.workspace) as app:
-            yield app
+            try:
+                yield app
+            except JuratError as error:
+                if not self.as_json:
+                    self._put_names(error, app)
+                raise
+
+    def _put_names(self, error: JuratError, app: App) -> None:
+        """Say who is meant, where the record has ids only; as far as whoever acts may see names."""
+        if "`prn_" not in error.detail + error.hint:
+            return
+        from jurat.app.look import names_of
+
+        with contextlib.suppress(JuratError):
+            for principal, name in names_of(app, self.token()).items():
+                said = f"{flat(name)} (…{principal[-6:]})"
+                error.detail, error.hint = (text.replace(f"`{principal}`", said) for text in (error.detail, error.hint))
 
     def act(self, command: Command) -> Done:
         """Walk with one command."""

@@ -33,7 +33,7 @@ from jurat.demo.traffic import Answer, Bank, scoring_server
 from jurat.demo.train import Trained, train
 from jurat.domain import commands, facts, rows
 from jurat.domain.gates import show_metric
-from jurat.domain.values import RiskTier
+from jurat.domain.values import PrincipalType, RiskTier
 from jurat.ledger.evidence import verify_evidence
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file, parse_log_name
@@ -54,7 +54,9 @@ def play(root: Path, tell: Teller, *, replace: bool = False) -> Played:
         JuratError: the story did not go as it should; the workspace is left for a look.
     """
     began = time.monotonic()
-    if replace and (root / "jurat.toml").exists():
+    if (root / "jurat.toml").exists():
+        if not replace:
+            raise Conflict(f"`{root}` is a workspace already", hint="add `--replace` to play in its place, or name another directory")
         remove_workspace(root)
     settings = Settings(api_port=0, gateway_port=0)
     gates = (files("jurat.demo") / "data" / "gates.yaml").read_text("utf-8")
@@ -112,6 +114,10 @@ class _Acts:
         self.tell.chapter("People: everyone has a role, for a reason, until a date")
         self.played.players = enter(self.app, self.operator)
         self.tell.names |= {player.principal: player.name for player in self.played.players.values()}
+        with self.app.store.reading() as state:
+            self.tell.names |= {
+                each.principal: f"Jurat's {each.name}" for each in state.find(rows.Principal) if each.type is PrincipalType.PROCESS
+            }
         for player in self.played.players.values():
             with self.app.store.reading() as state:
                 held = [g.role for g in state.find(rows.Grant, principal=player.principal)]
@@ -120,7 +126,7 @@ class _Acts:
     def register(self) -> None:
         self.tell.chapter("Register: data, code, and two candidate versions with their whole lineage")
         store = self.app.workspace.artefacts
-        training = lineage.lay_out("training", self.parts["training"], self.scratch, store)
+        self.training = training = lineage.lay_out("training", self.parts["training"], self.scratch, store)
         self.evaluation = lineage.lay_out("evaluation", self.parts["evaluation"], self.scratch, store)
         for data in (training, self.evaluation):
             self.act("ada", data.register())
@@ -174,7 +180,7 @@ class _Acts:
             "an analyst reads training data",
             "eve",
             "asks for the training data",
-            commands.ReadData(dataset=self.evaluation.name, purpose="curiosity"),
+            commands.ReadData(dataset=self.training.name, purpose="curiosity"),
         )
 
     def approve(self) -> None:

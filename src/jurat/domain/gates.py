@@ -104,7 +104,7 @@ def gates_in_force(state: State, to_stage: Stage) -> tuple[GateFile, str]:
     row = state.get(rows.GatesInForce, "current")
     if row is None or to_stage not in STAGES:
         what = "no gate file is in force" if row is None else f"no gate stands before `{to_stage}`"
-        raise Conflict(f"{what}, and no gates is not a pass", hint="apply one: `jurat gate apply gates.yaml`", code="no_gates")
+        raise Conflict(f"{what}, and no gates is not a pass", hint="apply one: `jurat gate apply gates.yaml --reason '…'`", code="no_gates")
     # Roles were checked when the file was applied; one that vanished from the policies since has no holders, and fails there.
     return parse_gates(row.source, roles=None), row.digest
 

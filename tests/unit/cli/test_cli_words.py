@@ -23,7 +23,8 @@ def test_a_refusal_names_reason_hint_and_record(jurat: Jurat, world: World) -> N
     assert said.code == 3
     assert said.out == ""
     first, hint, recorded = said.err.splitlines()
-    assert first.startswith(f"denied: `{world.ids['business_analyst']}` may not `principal:register`")
+    who = f"Business_Analyst (…{world.ids['business_analyst'][-6:]})"
+    assert first.startswith(f"denied: {who} may not `principal:register`")
     assert hint.startswith("  hint: ")
     assert recorded == f"  recorded as {world.store.events[-1].id}"
 
