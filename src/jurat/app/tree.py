@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -96,8 +97,8 @@ class Tree:
             self.database = open_database(self._workspace, self._settings, throwaway=self._throwaway)
             wanted = [SEQUENCER] if self._mode == "moment" else [SEQUENCER, RELAY, WEB, GATEWAY]
             self._start(SEQUENCER)
-            for name in wanted[1:]:  # the sequencer first; the others wait for each other no longer than for themselves
-                self._start(name)
+            with ThreadPoolExecutor() as together:  # the sequencer first; the others need nothing of each other
+                list(together.map(self._start, wanted[1:]))
             self._publish_info()
         except BaseException:
             self.stop()
