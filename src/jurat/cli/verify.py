@@ -8,14 +8,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from jurat.cli.session import Session, flat
 from jurat.cli.show import Progress, show_json, show_table
 from jurat.cli.verbs import verb
-from jurat.core.errors import NotFound, Tampered, Unavailable
+from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
 from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 jurat verify decision.json --keys log-keys.json
 
-jurat verify ./exported --keys log-keys.json --since kept.txt
+jurat verify ./exported --keys log-keys.json --since kept.txt --receipt receipt.txt
 
 jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
 )
@@ -39,31 +39,47 @@ jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
 @click.option(
     "--since", "--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept. May be repeated."
 )
+@click.option("--receipt", "receipts", multiple=True, type=click.Path(path_type=Path), help="A receipt to be honoured. May be repeated.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Demand this quorum of witnesses (a tlog-policy file).")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes that check events.  [default: one per core]")
 @click.option("--timeout", default="1h", show_default=True, help="Give up after this long.")
 @click.pass_obj
-def verify(
-    session: Session, what: str | None, keys: Path | None, kept: tuple[Path, ...], policy_file: Path | None, jobs: int | None, timeout: str
-) -> int:
+def verify(session: Session, /, what: str | None, keys: Path | None, jobs: int | None, timeout: str, **demanded: Any) -> int:
     """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
-    from jurat.cli.files import read_bytes
     from jurat.core.units import parse_duration_s
 
     with _ends_within(parse_duration_s(timeout)):
-        since = [read_bytes(file) for file in kept]
-        policy = None if policy_file is None else _load_policy(policy_file)
+        demands = _load_demands(**demanded)
         if what is not None and what.startswith(("http://", "https://")):
-            return _verify_url(session, what, _load_keys(session, keys), since, policy)
+            return _verify_url(session, what, _load_keys(session, keys), demands)
         path = None if what is None else Path(what)
         if path is not None and not path.exists():
             raise NotFound(f"there is nothing at `{path}`")
         if path is not None and path.is_file():
-            return _verify_evidence(session, path, _load_keys(session, keys), policy)
+            if demands.since or demands.receipts:
+                raise Malformed(
+                    "one event's proof is not a log", hint="`--since` and `--receipt` are for workspaces, exports and addresses"
+                )
+            return _verify_evidence(session, path, _load_keys(session, keys), demands.policy)
         if path is not None and not (path / "jurat.toml").is_file() and (path / "checkpoint").is_file():
-            return _verify_export(session, path, _load_keys(session, keys), since, policy)
+            return _verify_export(session, path, _load_keys(session, keys), demands)
         workspace = session.workspace if path is None else Workspace(path.absolute())
-        return _verify_workspace(session, workspace, keys, since, policy, jobs)
+        return _verify_workspace(session, workspace, keys, demands, jobs)
+
+
+class _Demands(NamedTuple):
+    """What is asked of the logs beyond their keys."""
+
+    since: list[bytes]
+    receipts: list[bytes]
+    policy: Policy | None
+
+
+def _load_demands(kept: tuple[Path, ...], receipts: tuple[Path, ...], policy_file: Path | None) -> _Demands:
+    from jurat.cli.files import read_bytes
+
+    policy = None if policy_file is None else _load_policy(policy_file)
+    return _Demands([read_bytes(file) for file in kept], [read_bytes(file) for file in receipts], policy)
 
 
 def _load_policy(path: Path) -> Policy:
@@ -81,9 +97,7 @@ def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
     return load_log_keys(path or log_keys_file(session.workspace.keys))
 
 
-def _verify_workspace(
-    session: Session, workspace: Workspace, keys: Path | None, since: list[bytes], policy: Policy | None, jobs: int | None
-) -> int:
+def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, demands: _Demands, jobs: int | None) -> int:
     from jurat.core.settings import load_settings, lock_file
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import log_keys_file
@@ -93,12 +107,12 @@ def _verify_workspace(
     lock_path = lock_file(workspace, load_settings(workspace))
     with Progress(session, "verifying") as progress:
         report = verify_workspace(
-            workspace.ledger, known, lock_path, since=since, progress=progress, jobs=jobs or os.cpu_count() or 1, policy=policy
+            workspace.ledger, known, lock_path, progress=progress, jobs=jobs or os.cpu_count() or 1, **demands._asdict()
         )
     return _tell_report(session, str(workspace.root), report)
 
 
-def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: list[bytes], policy: Policy | None) -> int:
+def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: _Demands) -> int:
     from jurat.cli.files import read_bytes
     from jurat.ledger.evidence import keys_of_origin
     from jurat.ledger.tile_source import DirectorySource
@@ -108,11 +122,11 @@ def _verify_export(session: Session, path: Path, keys: list[LogKeys], since: lis
     origin = read_unverified_text(read_bytes(path / "checkpoint")).partition("\n")[0]
     mine = keys_of_origin(origin, keys)
     with Progress(session, "verifying") as progress:
-        report = verify_public([(mine, DirectorySource(path))], since=since, progress=progress, policy=policy)
+        report = verify_public([(mine, DirectorySource(path))], progress=progress, **demands._asdict())
     return _tell_report(session, str(path), report)
 
 
-def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[bytes], policy: Policy | None) -> int:
+def _verify_url(session: Session, url: str, keys: list[LogKeys], demands: _Demands) -> int:
     from jurat.ledger.tile_source import UrlSource
     from jurat.ledger.verify_public import verify_public
 
@@ -123,7 +137,7 @@ def _verify_url(session: Session, url: str, keys: list[LogKeys], since: list[byt
         for _, source in logs:
             stack.callback(source.close)
         progress = stack.enter_context(Progress(session, "verifying"))
-        report = verify_public(logs, since=since, progress=progress, policy=policy)
+        report = verify_public(logs, progress=progress, **demands._asdict())
     return _tell_report(session, url, report)
 
 
@@ -172,6 +186,8 @@ def _ends_within(seconds: float) -> Iterator[None]:
             hint="give it longer with `--timeout`, or find out what holds it up", code="too_slow",
         )  # fmt: skip
 
+    if seconds <= 0:
+        raise Malformed(f"a time of `{seconds:g}` s is no time", hint="write `--timeout 10m`")
     if threading.current_thread() is not threading.main_thread():
         yield
         return

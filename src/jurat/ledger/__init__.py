@@ -24,5 +24,5 @@ Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witn
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
              `verify_witnesses` a quorum's word
              `verify_public` what everybody can see, by way of a `tile_source`
-             `verify_crew` several processes · `locate` `faults` `verdict` from what was seen to faults with names
+             `verify_crew` several processes · `verify_receipts` promises kept · `locate` `faults` `verdict` from what was seen to faults with names
 """

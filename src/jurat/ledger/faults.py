@@ -29,6 +29,8 @@ WHAT: Final = {
     "row_unknown": "the archive holds an event that no checkpoint covers",
     "journal_altered": "the journal is damaged",
     "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
+    "receipt_bad": "a kept receipt is none, or not of these logs",
+    "receipt_broken": "the log did not seal what its receipt promised",
     "lock_unreadable": "the store of last signed checkpoints cannot be read",
 }
 _KEPT: Final = 100  # faults per log and code; the rest is counted

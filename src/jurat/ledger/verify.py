@@ -30,6 +30,7 @@ from jurat.ledger.verify_journal import check_journal
 from jurat.ledger.verify_log import TreeCheck, check_tree
 from jurat.ledger.verify_names import name_events
 from jurat.ledger.verify_parts import check_parts
+from jurat.ledger.verify_receipts import check_receipts
 from jurat.ledger.verify_witnesses import bind_witnessed, gather_cosigned
 from jurat.merkle.policy import Policy
 
@@ -44,6 +45,7 @@ def verify_workspace(
     lock_path: Path | None,
     *,
     since: Sequence[str | bytes] = (),
+    receipts: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
     policy: Policy | None = None,
@@ -59,6 +61,7 @@ def verify_workspace(
         lock_path: the store of last signed checkpoints; trusted. Without it an older copy of the whole ledger is only
             noticed by `since`.
         since: signed checkpoints that somebody kept.
+        receipts: receipts that producers kept, which the logs must honour.
         progress: called with (steps done, steps in all), often.
         jobs: processes that check the archive, if it is large enough to be worth them.
         policy: whose cosignatures are demanded on the anchor log's checkpoint.
@@ -86,6 +89,7 @@ def verify_workspace(
         check = events[str(claim.log)]
         located = judge_tree(claim, trees[str(claim.log)], check, faults)
         judge_events(check, located, event_faults, is_archived=claim.log != ANCHOR)
+    check_receipts(claims, receipts, faults)
     found = faults.all() + event_faults.all()
     name_events(ledger_root, keys, found)
     return Report(

@@ -25,6 +25,7 @@ from jurat.ledger.verdict import judge_tree
 from jurat.ledger.verify_checkpoints import Claims, bind_anchors, bind_kept, open_checkpoint
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_log import LogFiles, TreeCheck, check_tree
+from jurat.ledger.verify_receipts import check_receipts
 from jurat.ledger.verify_witnesses import bind_witnessed
 from jurat.merkle.note import MAX_NOTE_SIZE
 from jurat.merkle.policy import Policy
@@ -90,6 +91,7 @@ def verify_public(
     logs: Sequence[tuple[LogKeys, Source]],
     *,
     since: Sequence[str | bytes] = (),
+    receipts: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
     policy: Policy | None = None,
 ) -> Report:
@@ -99,6 +101,7 @@ def verify_public(
         logs: the auditor's own keys of each log, and where it is served. With the anchor log among them, each log is also
             held to the checkpoints that are anchored.
         since: signed checkpoints that somebody kept, which the logs must continue.
+        receipts: receipts that producers kept, which the logs must honour.
         progress: called with (entries done, entries in all).
         policy: whose cosignatures are demanded on the anchor log's checkpoint.
     Raises:
@@ -138,6 +141,7 @@ def verify_public(
             sealed = claim.newest.size if claim.newest else 0
             reach = witnessed if claim.log == ANCHOR else None
             reports.append(LogReport(log=str(claim.log), size=files.size, sealed=sealed, checked_entries=tree.present, witnessed=reach))
+        check_receipts(only, receipts, faults)
     return Report(logs=reports, faults=faults.all())
 
 
