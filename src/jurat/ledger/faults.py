@@ -29,6 +29,7 @@ WHAT: Final = {
     "row_unknown": "the archive holds an event that no checkpoint covers",
     "journal_altered": "the journal is damaged",
     "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
+    "not_a_file": "something lies in the ledger that is no file",
     "receipt_bad": "a kept receipt is none, or not of these logs",
     "receipt_broken": "the log did not seal what its receipt promised",
     "lock_unreadable": "the store of last signed checkpoints cannot be read",

@@ -13,6 +13,9 @@ Whatever lies in the ledger, the answer is a report. An exception means that thi
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,6 +76,10 @@ def verify_workspace(
     if not keys:
         raise Malformed("a ledger cannot be verified without keys", hint="ask the operator for `log-keys.json`, or use your own copy")
     faults = Faults()
+    if odd := _find_odd(ledger_root):
+        for name in odd:  # opening one could wait for ever, or never end
+            faults.add("ledger", "not_a_file", "a pipe, a device or the like; nothing was opened before it is gone", file=name)
+        return Report(logs=[], faults=faults.all())
     claims = gather_claims(ledger_root, keys, lock_path, since, faults)  # (1)
     witnessed = None
     if policy is not None:
@@ -133,6 +140,17 @@ def _damaged(anchor: Claims, tree: TreeCheck) -> set[int]:
         return set()
     located = locate(anchor.files, tree, anchor.newest.root, {})
     return set(located.altered).union(*(range(begin, end) for begin, end in located.unknown))
+
+
+def _find_odd(ledger_root: Path) -> list[str]:
+    """Return what lies in the ledger, or is linked into it, and is neither a file nor a directory."""
+    found = []
+    for directory, _, names in os.walk(ledger_root):
+        for path in (Path(directory, name) for name in names):
+            with contextlib.suppress(OSError):  # gone meanwhile, or a link to nothing
+                if not stat.S_ISREG(path.stat().st_mode):
+                    found.append(path.relative_to(ledger_root).as_posix())
+    return sorted(found)
 
 
 def _size(claim: Claims) -> int:
