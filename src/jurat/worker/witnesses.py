@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.errors import JuratError, Malformed, Tampered, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json
 from jurat.core.workspace import Workspace
@@ -198,25 +198,41 @@ def sites_of(policy: Policy) -> list[tuple[Site, list[str]]]:
 
 
 def keep_witnessed(workspace: Workspace, stopping: threading.Event) -> None:
-    """Have every checkpoint of the anchor log cosigned, until `stopping`. Without a policy file there is nothing to do.
+    """Have every checkpoint of the anchor log cosigned, until `stopping`. A policy that is changed takes effect within a second.
 
     Raises:
         Tampered: a witness knows another tree: everything must stop.
-        Malformed: the policy cannot be read.
+        Malformed: the policy cannot be read as this begins; one that is spoiled later is named, and the last good one holds.
     """
-    policy = load_policy(workspace.witness_policy)
-    if policy is None:
-        return
-    gatherer = Gatherer(workspace, policy)
-    if not gatherer.asked:
-        say("no witness in `witness-policy.txt` has a URL: nobody is asked")
-        return
+    gatherer, written = _gatherer(workspace), _written_ns(workspace)
     while not stopping.is_set():
+        if _written_ns(workspace) != written:
+            written = _written_ns(workspace)
+            try:
+                gatherer = _gatherer(workspace)
+                say("`witness-policy.txt` was changed: it holds from now on")
+            except Malformed as error:
+                say(f"{error.family}: {error.detail}; the policy before it holds on")
         try:
-            gatherer.step()
+            if gatherer is None or not gatherer.asked:
+                stopping.wait(_REFRESH_S)
+            else:
+                gatherer.step()
         except Unavailable as error:
             say(f"{error.family}: {error.detail}; trying again")
-            stopping.wait(1.0)
+            stopping.wait(_REFRESH_S)
+
+
+def _gatherer(workspace: Workspace) -> Gatherer | None:
+    policy = load_policy(workspace.witness_policy)
+    return None if policy is None else Gatherer(workspace, policy)
+
+
+def _written_ns(workspace: Workspace) -> int:
+    try:
+        return workspace.witness_policy.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def keep_fork(workspace: Workspace, error: Tampered) -> None:

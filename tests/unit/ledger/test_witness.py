@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,20 @@ def test_a_log_added_by_another_process_is_known_at_once(witness: Witness, tmp_p
     other.close()
     assert witness.answer(late.request(0, 1)).status == 200
     assert {each.origin for each in witness.logs()} == {ORIGIN, late.origin}
+
+
+def test_two_processes_on_one_memory_cannot_be_led_into_a_fork(witness: Witness, tmp_path: Path) -> None:
+    witness.answer(LOG.request(0, 4))
+    others = [Witness(tmp_path / "w") for _ in range(4)]
+    requests = [log.request(4, size) for log in (LOG, FORK) for size in (6, 7, 8, 9)]
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda n=n, body=body: found.append(others[n % 4].answer(body).status)) for n, body in enumerate(requests)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+    assert sorted(found) == [200, *[409] * 7], "one of them was first; the others are told its size"

@@ -15,8 +15,7 @@ from tests.scenes.witnesses import WitnessProcess, hang, neighbour, serving
 
 from jurat.core.errors import Tampered
 from jurat.core.workspace import Workspace
-from jurat.ledger.keys import load_log_keys
-from jurat.ledger.layout import ANCHOR, checkpoint_file, log_keys_file
+from jurat.ledger.layout import ANCHOR, checkpoint_file
 from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.witness import parse_request
 from jurat.ledger.witness_desk import Witness, create_witness
@@ -224,5 +223,38 @@ def test_at_the_start_a_witness_that_gives_no_word_is_named(site: Site) -> None:
 def test_without_a_policy_nobody_is_asked(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w")
     assert check_start(workspace) == []
-    keep_witnessed(workspace, threading.Event())
-    assert load_log_keys(log_keys_file(workspace.keys))
+    stopped = threading.Event()
+    stopped.set()
+    keep_witnessed(workspace, stopped)
+    assert read_standings(workspace.ledger) is None
+
+
+def test_a_policy_that_is_changed_holds_at_once_and_a_spoiled_one_never(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    good = site.workspace.witness_policy.read_bytes()
+    site.workspace.witness_policy.unlink()
+    site.seal(1)
+    stopping = threading.Event()
+    keeper = threading.Thread(target=keep_witnessed, args=(site.workspace, stopping))
+    keeper.start()
+
+    def reach(size: int) -> None:
+        deadline_s = time.monotonic() + 10
+        while (note := read_witnessed(site.workspace.ledger)) is None or unverified_checkpoint(note).size < size:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+
+    try:
+        site.workspace.witness_policy.write_bytes(good)
+        reach(1)
+        site.workspace.witness_policy.write_bytes(good + b"quorum nobody\n")
+        deadline_s = time.monotonic() + 10
+        said = ""
+        while "second `quorum`" not in said:
+            said += capsys.readouterr().err
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        site.seal(4)
+        reach(2)
+    finally:
+        stopping.set()
+        keeper.join()
