@@ -25,6 +25,8 @@ CODES = {
     94: "training.observed.v1", 95: "deployment.observed.v1", 96: "inference.observed.v1", 97: "access.observed.v1",
     98: "configuration.observed.v1", 99: "error.observed.v1",
     70: "prediction.failed.v1", 71: "guardrail.failed.v1", 72: "event.rejected.v1",
+    80: "retention.applied.v1", 81: "hold.placed.v1", 82: "hold.released.v1", 83: "erasure.requested.v1", 84: "erasure.approved.v1",
+    85: "erasure.rejected.v1", 86: "erasure.started.v1", 87: "events.erased.v1", 88: "events.expired.v1", 89: "log.pruned.v1",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from jurat.core.clock import parse_at
 from jurat.domain import commands, facts
 from jurat.domain.commands import Command
 from jurat.domain.events import Event
+from jurat.domain.facts_keeping import EventsErased
 from jurat.domain.values import PrincipalType
 from jurat.store.vault import Vault
 
@@ -24,4 +25,6 @@ def keep(vault: Vault, command: Command, events: list[Event]) -> dict[str, str]:
         return {"token": token, "token_id": fact.token}
     if isinstance(fact, facts.TokenRevoked):
         vault.revoke_token(fact.token, fact.principal, parse_at(events[0].at))
+    if isinstance(fact, EventsErased) and fact.person:
+        vault.erase_person(fact.person)
     return {}

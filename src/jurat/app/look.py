@@ -56,6 +56,14 @@ class SeeGates(See, frozen=True, kw_only=True):
     permission = "gates:read"
 
 
+class SeeRetention(See, frozen=True, kw_only=True):
+    permission = "retention:read"
+
+
+class SeeErasures(See, frozen=True, kw_only=True):
+    permission = "erasure:read"
+
+
 class CheckLedger(See, frozen=True, kw_only=True):
     permission = "ledger:verify"
 
@@ -92,6 +100,9 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.Producer: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.producer)),
     rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.RetentionInForce: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.Hold: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.hold)),
+    rows.Erasure: View(SeeErasures, lambda *_: "workspace", lambda r: str(r.request)),
 }
 
 

@@ -194,7 +194,9 @@ def _told(row: dict[str, Any]) -> Told:
     )
 
 
-def _parsed(raw: bytes) -> Any:
+def _parsed(raw: bytes | None) -> Any:
+    if raw is None:  # erased
+        return None
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):

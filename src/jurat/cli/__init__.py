@@ -14,5 +14,6 @@
 `verify`     the record doubted
 `witness`    be a witness; ask witnesses
 `events`     events, sql
+`erase`      erasure: request, approve, run, certificate
 `ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """

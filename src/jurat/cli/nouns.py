@@ -36,6 +36,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "verify": Noun("verify", LEDGER, "Check a workspace or a proof file, offline"),
     "witness": Noun("witness", LEDGER, "Be a witness of other logs; ask the witnesses of our own"),
     "rebuild": Noun("ledger", LEDGER, "Fold the ledger again and compare, or repair, what holds now"),
+    "erase": Noun("erase", LEDGER, "Take away what events say; proofs stay valid"),
     "gate": Noun("gate", RULES, "Gates between stages: apply, check, show"),
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),
     "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),

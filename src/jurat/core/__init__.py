@@ -6,6 +6,7 @@
 `jsonio`   strict JSON in, deterministic JSON out
 `digests`  `sha256:…` names of bytes, files and folders
 `units`    `100ms`, `0.1%`, `2GB`, `48h` as exact numbers with a dimension
+`periods`  `P6M`, `P7Y`: periods of the calendar, as laws write them
 `settings` `jurat.toml`: one table of keys, types, defaults and help
 `workspace` where things lie in a workspace
 `outside`  what an event from outside may be: bounds, no secrets, not from the future

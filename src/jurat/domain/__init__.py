@@ -15,5 +15,7 @@
 `gates`     evidence against the gate file, with three verdicts
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
+`facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
+`retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

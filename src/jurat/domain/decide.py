@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from jurat.domain import commands, decide_access, decide_models, decide_requests
+from jurat.domain import commands, commands_keeping, decide_access, decide_keeping, decide_models, decide_requests
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
 from jurat.domain.events import Event
@@ -49,4 +49,12 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands.RequestPromotion: decide_requests.request_promotion,
     commands.Approve: decide_requests.approve,
     commands.Reject: decide_requests.reject,
+    commands_keeping.ApplyRetention: decide_keeping.apply_retention,
+    commands_keeping.PlaceHold: decide_keeping.place_hold,
+    commands_keeping.ReleaseHold: decide_keeping.release_hold,
+    commands_keeping.RequestErasure: decide_keeping.request_erasure,
+    commands_keeping.ApproveErasure: decide_keeping.approve_erasure,
+    commands_keeping.RejectErasure: decide_keeping.reject_erasure,
+    commands_keeping.StartErasure: decide_keeping.start_erasure,
+    commands_keeping.FinishErasure: decide_keeping.finish_erasure,
 }

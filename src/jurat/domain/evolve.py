@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from jurat.core.errors import Tampered
-from jurat.domain import facts, rows
+from jurat.domain import evolve_keeping as keeping
+from jurat.domain import facts, facts_keeping, rows
 from jurat.domain.events import Event
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
@@ -169,4 +170,12 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts.EndpointConfigured: _endpoint_configured,
     facts.ProducerRegistered: _producer_registered,
     facts.PredictionOverridden: _prediction_overridden,
+    facts_keeping.RetentionApplied: keeping.retention_applied,
+    facts_keeping.HoldPlaced: keeping.hold_placed,
+    facts_keeping.HoldReleased: keeping.hold_released,
+    facts_keeping.ErasureRequested: keeping.erasure_requested,
+    facts_keeping.ErasureApproved: keeping.erasure_approved,
+    facts_keeping.ErasureRejected: keeping.erasure_rejected,
+    facts_keeping.ErasureStarted: keeping.erasure_started,
+    facts_keeping.EventsErased: keeping.events_erased,
 }

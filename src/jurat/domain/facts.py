@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
+from jurat.domain.facts_keeping import KEEPING_FACTS
 from jurat.domain.values import (
     Artefacts,
     Clause,
@@ -23,11 +22,7 @@ from jurat.domain.values import (
     TrainingConfig,
     TrainingData,
 )
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False):
-    """Base of all facts."""
-
+from jurat.domain.values import Fact as Fact
 
 # --- configuration ---------------------------------------------------------------------------------------------------
 
@@ -119,7 +114,7 @@ class ActDenied(Fact, frozen=True, kw_only=True):
     detail: str
     hint: str
     reasons: list[str]
-    clauses: list[Clause] = []
+    clauses: list[Clause] = []  # noqa: RUF012 - a struct copies its default
 
 
 class DataRead(Fact, frozen=True, kw_only=True):
@@ -332,5 +327,6 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "prediction.failed.v1": PredictionFailed,
     "guardrail.failed.v1": GuardrailFailed,
     "event.rejected.v1": EventRejected,
+    **KEEPING_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from jurat.domain.facts_keeping import Places
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
 
@@ -142,6 +143,47 @@ class Override(Row, frozen=True, kw_only=True):
     by: str
 
 
+class RetentionInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    source: str
+
+
+class Hold(Row, frozen=True, kw_only=True):
+    """A live hold; a released one has no row."""
+
+    hold: str
+    systems: list[str]
+    subject: str
+    received_from: str
+    received_until: str
+    reason: str
+    legal_basis: str
+    placed_by: str
+
+
+class Erasure(Row, frozen=True, kw_only=True):
+    request: str
+    selector: str
+    reference: str
+    person: str
+    events: Places
+    count: int
+    kept: dict[str, int]
+    reason: str
+    legal_basis: str
+    retention: str
+    shown_digest: str
+    expires_at: str
+    requested_by: str
+    requested_at: str
+    status: str = "waiting_for_approval"  # approved | rejected | started | done
+    decided_by: str = ""
+    approved: str = ""  # event id of the approval
+    certificate: str = ""  # event id of `events.erased.v1`
+
+
 ROWS: Final[dict[str, type[Row]]] = {
     "principals": Principal,
     "grants": Grant,
@@ -155,5 +197,8 @@ ROWS: Final[dict[str, type[Row]]] = {
     "endpoints": Endpoint,
     "producers": Producer,
     "overrides": Override,
+    "retention_tables": RetentionInForce,
+    "holds": Hold,
+    "erasures": Erasure,
 }
 TABLE_OF: Final = {row: table for table, row in ROWS.items()}

@@ -11,6 +11,10 @@ from typing import Any
 import msgspec
 
 
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False):
+    """Base of all facts: the `data` of an event."""
+
+
 class PrincipalType(StrEnum):
     """Who can act."""
 

@@ -16,13 +16,15 @@ Writing      `sequencer` indices and commitments · `engine` the write path · `
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
 Its clients  `client` blocking · `async_client` for the gateway
 Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which count · `compact`
+Forgetting   `erase` rows made empty · `gone` what is masked, what has expired · `claim` whose the archive is · `pick` single events
+             `search` for what might be left
 Queries      `query` one answer from two sources · `stored` `tail` what they are made of · `sql` `sql_child` locked DuckDB
 Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-tiles out of the arrays · `export` as plain files
              `consistency` one state continues another · `data/verify_log.py` the stand-alone verifier that is handed out
 Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witness · `witness_store` its memory
              `witnessed` our own checkpoint, as a quorum cosigned it · `witness_git` a git repository as a poor man's witness
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
-             `verify_witnesses` a quorum's word
+             `verify_witnesses` a quorum's word · `verify_tombstones` what may be gone, by the ledger's own word
              `verify_public` what everybody can see, by way of a `tile_source`
              `verify_crew` several processes · `verify_receipts` promises kept · `locate` `faults` `verdict` from what was seen to faults with names
 """

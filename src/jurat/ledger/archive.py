@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,9 @@ import msgspec
 
 from jurat.core.clock import Clock, SystemClock
 from jurat.core.errors import Conflict, Unavailable
+from jurat.core.files import sync_directory
 from jurat.ledger.compact import choose_runs, merge_parts
+from jurat.ledger.crash_points import reach
 from jurat.ledger.layout import LogName, class_logs, events_directory
 from jurat.ledger.manifest import Manifest, Part, Retired, read_manifest, write_manifest
 from jurat.ledger.parts import write_part
@@ -122,6 +125,30 @@ class Follower:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def swap(self, old: Sequence[Part], new: Sequence[Part]) -> list[str]:
+        """List `new` parts in the place of `old` ones, and delete at once what is not listed any more; return which files went.
+
+        Without the grace that a merge leaves to running queries: what those files hold must be gone. Such a query asks again.
+        """
+        listed = {part.path for part in self._manifest.parts}
+        assert all(part.path in listed for part in old)
+        gone = {part.path for part in old} | {each.path for each in self._manifest.retired}
+        if gone:
+            kept = sorted([*(part for part in self._manifest.parts if part.path not in gone), *new], key=_place)
+            self._commit(parts=tuple(kept), retired=())
+        reach("erase_after_manifest")
+        removed = sorted(path for path in gone if (self._events / path).exists())
+        for path in removed:
+            (self._events / path).unlink()
+        for folder in {(self._events / path).parent for path in removed}:
+            sync_directory(folder)
+        return removed
+
+    @property
+    def directory(self) -> Path:
+        """Where the archive lies."""
+        return self._events
 
     @property
     def manifest(self) -> Manifest:

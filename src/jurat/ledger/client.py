@@ -90,6 +90,10 @@ class LedgerClient:
         """Return where each log stands."""
         return self._ask(wire.Status(), wire.Statuses).logs
 
+    def rotate(self, erased: Sequence[tuple[str, int, int]] = ()) -> int:
+        """Let the next group begin a new journal segment, and return its number; let go the salts of `erased` (log, first, last)."""
+        return self._ask(wire.Rotate(list(erased)), wire.Rotated).segment
+
     def flush(self) -> None:
         """Return once everything that was acknowledged before is sealed and published."""
         self._ask(wire.Flush(), wire.Flushed)

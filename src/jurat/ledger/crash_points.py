@@ -19,8 +19,16 @@ POINTS: Final = (
     "after_cas_before_public",
 )
 WITNESS_POINTS: Final = ("witness_before_commit", "witness_before_answer")  # of `jurat witness serve`
+ERASE_POINTS: Final = (  # of `jurat erase run`
+    "erase_after_part",
+    "erase_before_manifest",
+    "erase_after_manifest",
+    "erase_before_segments",
+    "erase_before_search",
+    "erase_before_record",
+)
 _NAME, _, _TIMES = os.environ.get("JURAT_CRASH_AT", "").partition(":")
-_left = {_NAME: int(_TIMES or 1)} if _NAME in (*POINTS, *WITNESS_POINTS) else {}
+_left = {_NAME: int(_TIMES or 1)} if _NAME in (*POINTS, *WITNESS_POINTS, *ERASE_POINTS) else {}
 
 
 def reach(point: str) -> None:

@@ -272,6 +272,11 @@ class Desk:
                 return wire.Receipted(self._sign_receipt(log, request.index, entries))
             case wire.SealedRoot():
                 return self._sign_root(parse_log_name(request.log))
+            case wire.Rotate():
+                for name, first_index, last_index in request.erased:
+                    if (log := parse_log_name(name)) in self._engine.salts:
+                        self._engine.salts[log].forget(first_index, last_index)
+                return wire.Rotated(self._engine.journal.rotate())
             case _:
                 return wire.Statuses([self._status(log) for log in self._engine.arrays])
 

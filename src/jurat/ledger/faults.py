@@ -28,6 +28,7 @@ WHAT: Final = {
     "row_duplicated": "an event is in the archive more than once",
     "row_unknown": "the archive holds an event that no checkpoint covers",
     "journal_altered": "the journal is damaged",
+    "erasure_undone": "an event's content is there, though the ledger says that it was erased",
     "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
     "not_a_file": "something lies in the ledger that is no file",
     "receipt_bad": "a kept receipt is none, or not of these logs",

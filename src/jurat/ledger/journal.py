@@ -287,6 +287,13 @@ class JournalWriter:
         os.fdatasync(self._descriptor)
         self.end = Position(self.end.segment, self.end.offset + len(whole), group, 0, link)
 
+    def rotate(self) -> int:
+        """Let the next group begin a new segment; return that segment's number. Those before it can then be removed."""
+        if self._descriptor < 0 or not self.end.offset:
+            return self.end.segment
+        self._room = 0
+        return self.end.segment + 1
+
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -16,11 +16,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jurat.core.errors import Exhausted, Malformed, NotFound, Tampered, Unavailable
+from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Tampered, Unavailable
+from jurat.domain.events import decode_event
+from jurat.domain.facts_keeping import ErasureApproved, EventsExpired, Places
 from jurat.domain.kinds import OBSERVED_CODES, RetentionClass, kind_named
+from jurat.domain.places import covers, indexes_of
+from jurat.ledger.gone import NOTHING, Gone, read_gone
 from jurat.ledger.layout import LogName, class_logs, events_directory, parse_log_name
 from jurat.ledger.manifest import Manifest, read_manifest
 from jurat.ledger.rows import Span, kind_code, table_of
@@ -36,11 +41,12 @@ _LOOKUP_ROWS = 10_000
 
 
 class Snapshot(NamedTuple):
-    """What there was at one moment. `as_of`: per log, the next index."""
+    """What there was at one moment. `as_of`: per log, the next index; `gone`: what is not shown, and what is not there."""
 
     manifest: Manifest
     tail: Mapping[str, Sequence[Span]]
     as_of: Mapping[str, int]
+    gone: Gone = NOTHING
 
 
 class Answer(NamedTuple):
@@ -55,12 +61,15 @@ class Answer(NamedTuple):
 class Events:
     """One tenant's events. May be used from several threads; keeps the tail, so keep one object rather than many."""
 
-    def __init__(self, ledger_root: Path, tenant: str) -> None:
+    def __init__(self, ledger_root: Path, tenant: str, *, with_masked: bool = False) -> None:
+        # `with_masked`: show what nobody may be shown, to whoever erases it.
         self._root = ledger_root
         self._tenant = tenant
         self._events = events_directory(ledger_root, tenant)
         self._tail = Tail(ledger_root, tenant)
-        self._opened: tuple[int, Reader] | None = None  # the archive of one manifest
+        self._with_masked = with_masked
+        self._opened: tuple[tuple[int, Gone], Reader] | None = None  # the archive of one manifest
+        self._tombstones: dict[int, Places] = {}  # by their index in the `configuration` log
         self._lock = threading.Lock()  # owns the tail and the opened archive
 
     def as_of(self) -> dict[str, int]:
@@ -80,14 +89,21 @@ class Events:
         """Return the event at an index of a log.
 
         Raises:
-            NotFound: the log is not that long.
+            NotFound: the log is not that long; or, with code `gone`, the event was erased or has expired.
             Malformed: there is no such log.
-            Tampered: the event is gone, or is not the one that was recorded.
+            Tampered: the event is gone without a tombstone, or is not the one that was recorded.
         """
         name = self._log(log)
-        for event in self.scan(classes=[name.name], after={str(name): index}, limit=1):
+        event = next(self.scan(classes=[name.name], after={str(name): index}, limit=1), None)
+        if event is not None and event.index == index:
             check_against_entries(self._root, event)
             return event
+        if index < self.as_of()[str(name)]:
+            raise NotFound(
+                f"event {index} of log `{name}` was erased, or has expired",
+                hint=f"its entry can still be proved: `jurat prove {name}#{index} -o FILE`",
+                code="gone",
+            )
         raise NotFound(
             f"log `{name}` has no index `{index}`, it ends before {self.as_of()[str(name)]}", hint="see the logs' sizes with `jurat status`"
         )
@@ -163,7 +179,7 @@ class Events:
         """
         with self._lock:
             while True:
-                manifest = read_manifest(self._events)
+                manifest, gone = read_manifest(self._events), read_gone(self._events)
                 try:
                     self._tail.refresh(manifest.high_water)
                 except Tampered:
@@ -178,13 +194,19 @@ class Events:
                     )
                 marks = manifest.high_water
                 tail = {log: self._tail.spans(log, marks.get(log, 0)) for log in self._tail.ends}
-                return Snapshot(manifest, tail, dict(self._tail.ends))
+                if read_gone(self._events) == gone:  # else something went between our two looks
+                    gone = msgspec.structs.replace(gone, masked={}) if self._with_masked else gone
+                    return Snapshot(manifest, tail, dict(self._tail.ends), gone)
 
     def source(self, snapshot: Snapshot) -> Source:
         """Return a snapshot in the form that `sql.Reader` takes."""
         tables = [with_partition(table_of(spans), log.rpartition("/")[2]) for log, spans in snapshot.tail.items() if spans]
         parts = {self._events / part.path: part.sha256 for part in snapshot.manifest.parts}
-        return Source(self._tenant, parts, join_tails(tables), snapshot.as_of)
+        masked: dict[str, list[int]] = {}
+        for places in snapshot.gone.masked.values():
+            for log, stretches in places.items():
+                masked.setdefault(log, []).extend(indexes_of(stretches))
+        return Source(self._tenant, parts, join_tails(tables), snapshot.as_of, masked)
 
     def _select(self, snapshot: Snapshot, query: str, parameters: Sequence[Any], timeout_s: float, max_rows: int) -> Answer:
         with Reader(self.source(snapshot)) as reader:
@@ -213,6 +235,7 @@ class Events:
             for span in spans:
                 if needle in span.payload:
                     found += [event for event in events_of_span(log, span) if getattr(shred(event.raw), column) == value]
+        found = [event for event in found if event.erased_by is None and not snapshot.gone.is_masked(event.log, event.index)]
         for event in found:
             check_against_entries(self._root, event)
         return sorted(found, key=lambda event: (event.received_ns, event.log, event.index))
@@ -220,9 +243,10 @@ class Events:
     def _archive(self, snapshot: Snapshot) -> Reader:
         """Return what reads the snapshot's archive and no tail; opening it is dear, so the last one is kept."""
         with self._lock:
-            if self._opened is None or self._opened[0] != snapshot.manifest.number:
+            opened = snapshot.manifest.number, snapshot.gone
+            if self._opened is None or self._opened[0] != opened:
                 no_tail: Mapping[str, Sequence[Span]] = {}
-                self._opened = snapshot.manifest.number, Reader(self.source(snapshot._replace(tail=no_tail)))
+                self._opened = opened, Reader(self.source(snapshot._replace(tail=no_tail)))
             return self._opened[1]
 
     def with_snapshot(self, read: Callable[[Snapshot], T]) -> T:
@@ -238,12 +262,42 @@ class Events:
     def _scan_log(self, snapshot: Snapshot, log: str, kinds: Collection[str] | None, start: int) -> Iterator[StoredEvent]:
         expected = start
         for event in chain(self._scan_archive(snapshot, log, kinds, start), self._scan_tail(snapshot, log, kinds, start)):
-            if kinds is None and event.index != expected:
-                raise _missing(log, expected, event.index)
-            yield event
+            if kinds is None:
+                self._check_expired(snapshot, log, expected, event.index)
             expected = event.index + 1
-        if kinds is None and expected < snapshot.as_of[log]:
-            raise _missing(log, expected, snapshot.as_of[log])
+            if event.erased_by is not None:
+                self._check_tombstone(event.erased_by, log, event.index)
+            elif not snapshot.gone.is_masked(log, event.index):
+                yield event
+        if kinds is None:
+            self._check_expired(snapshot, log, expected, snapshot.as_of[log])
+
+    def _check_expired(self, snapshot: Snapshot, log: str, start: int, stop: int) -> None:
+        """Pass if each event with start ≤ index < stop has expired, by an event that says so."""
+        for index in range(start, stop):
+            tombstone = snapshot.gone.tombstone_of(log, index)
+            if tombstone is None:
+                raise _missing(log, index, stop)
+            self._check_tombstone(tombstone, log, index)
+
+    def _check_tombstone(self, tombstone: int, log: str, index: int) -> None:
+        """Pass if the ledger itself says that this event may be gone."""
+        if tombstone not in self._tombstones:
+            self._tombstones[tombstone] = {}  # so that a tombstone cannot vouch for itself
+            try:
+                said = decode_event(self.at(LogName(self._tenant, RetentionClass.CONFIGURATION), tombstone).raw).data
+                if isinstance(said, ErasureApproved | EventsExpired):
+                    self._tombstones[tombstone] = said.events
+            except JuratError:
+                pass  # nothing that can be read there covers anything
+        if not covers(self._tombstones[tombstone], log, index):
+            raise Tampered(
+                f"event {index} of log `{log}` has lost its bytes, and no erasure or expiry on record covers it",
+                hint="run `jurat verify` to see what else was touched, and ask who had access to the ledger's volume",
+                code="row_missing",
+                log=log,
+                index=index,
+            )
 
     def _scan_archive(self, snapshot: Snapshot, log: str, kinds: Collection[str] | None, start: int) -> Iterator[StoredEvent]:
         mark, manifest = snapshot.manifest.high_water.get(log, 0), snapshot.manifest

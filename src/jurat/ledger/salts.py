@@ -27,6 +27,11 @@ class RecentSalts:
         while self._count > _WINDOW and len(self._runs) > 1:
             self._count -= len(self._runs.popleft()[1]) // SALT_SIZE
 
+    def forget(self, first: int, last: int) -> None:
+        """Let go the salts of entries `first` to `last`, and those of the runs that they came in."""
+        kept = deque(run for run in self._runs if run[0] > last or run[0] + len(run[1]) // SALT_SIZE <= first)
+        self._runs, self._count = kept, sum(len(salts) // SALT_SIZE for _, salts in kept)
+
     def at(self, index: int) -> bytes | None:
         """Return the salt of an entry, or None if it is not at hand."""
         for first_index, salts in reversed(self._runs):

@@ -35,6 +35,7 @@ class Source(NamedTuple):
     parts: Mapping[Path, str]  # file → its SHA-256 in the manifest
     tail: pa.Table  # of `with_partition`
     as_of: Mapping[str, int]
+    masked: Mapping[str, Sequence[int]] = {}  # log → indexes that nobody is shown
 
 
 def with_partition(table: pa.Table, class_name: str) -> pa.Table:
@@ -85,7 +86,11 @@ class Reader:
         try:
             statements = self._database.extract_statements(query)
         except duckdb.Error as error:
-            raise Malformed(f"the query cannot be parsed: {_first_lines(error)}", code="sql_malformed") from error
+            raise Malformed(
+                f"the query cannot be parsed: {_first_lines(error)}",
+                hint="see the columns with `DESCRIBE events`",
+                code="sql_malformed",
+            ) from error
         if len(statements) != 1:
             raise Malformed(f"the query has `{len(statements)}` statements, expected one SELECT", code="sql_malformed")
         if statements[0].type != duckdb.StatementType.SELECT:
@@ -220,8 +225,13 @@ def _events_query(source: Source, files: str) -> str:
     return (
         f"SELECT log, idx, kind, date, make_timestamp(CAST(received_ns // 1000 AS BIGINT)) AT TIME ZONE 'UTC' AS received_at, "
         f"* EXCLUDE (log, idx, kind, date), TRY_CAST(TRY(decode(raw)) AS JSON) AS event, CAST(CASE log {as_of} END AS UBIGINT) AS as_of "
-        f"FROM ({' UNION ALL '.join(sources)})"
+        f"FROM ({' UNION ALL '.join(sources)}){_unmasked(source.masked)}"
     )
+
+
+def _unmasked(masked: Mapping[str, Sequence[int]]) -> str:
+    hidden = [f"(log = {_quoted(log)} AND idx IN ({', '.join(map(str, indexes))}))" for log, indexes in masked.items() if indexes]
+    return f" WHERE NOT ({' OR '.join(hidden)})" if hidden else ""
 
 
 def _quoted(text: str) -> str:

@@ -22,7 +22,7 @@ from jurat.ledger.parts import read_part
 from jurat.ledger.rows import Span, kind_code, kind_name
 from jurat.merkle.entry import ENTRY_SIZE, Entry, commit_event, pack_entry, unpack_entry
 
-STORED_COLUMNS: Final = ["idx", "kind_code", "producer", "epoch", "seq", "received_ns", "commitment", "salt", "raw"]
+STORED_COLUMNS: Final = ["idx", "kind_code", "producer", "epoch", "seq", "received_ns", "commitment", "salt", "raw", "erased_by"]
 _STRIDE: Final = 2 + ENTRY_SIZE  # of the flat array `entries`: u16 size, entry
 
 
@@ -39,6 +39,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     commitment: bytes
     salt: bytes
     raw: bytes
+    erased_by: int | None = None  # where the tombstone is, in the `configuration` log; salt and bytes are empty then
 
     @property
     def entry(self) -> Entry:
@@ -65,8 +66,8 @@ def events_of_table(log: str, table: pa.Table) -> Iterator[StoredEvent]:
         Tampered: one is not what its entry commits to.
     """
     columns = (table[name].to_pylist() for name in STORED_COLUMNS)
-    for index, *entry, salt, raw in zip(*columns, strict=True):
-        yield _checked(log, index, Entry(*entry), salt, raw)
+    for index, *entry, salt, raw, erased_by in zip(*columns, strict=True):
+        yield _checked(log, index, Entry(*entry), salt, raw, erased_by)
 
 
 def events_of_parts(log: str, events_dir: Path, parts: Sequence[Part], start: int) -> Iterator[StoredEvent]:
@@ -121,14 +122,17 @@ def _push(heads: list[tuple[int, str, StoredEvent, Iterator[StoredEvent]]], path
         heapq.heappush(heads, (event.index, path, event, rest))
 
 
-def _checked(log: str, index: int, entry: Entry, salt: bytes | None, raw: bytes | None) -> StoredEvent:
+def _checked(log: str, index: int, entry: Entry, salt: bytes | None, raw: bytes | None, erased_by: int | None = None) -> StoredEvent:
     if salt is None or raw is None:
-        raise _altered(log, index, "has lost its bytes, and no erasure is recorded")
-    if commit_event(salt, raw) != entry.commitment:
+        if salt is not None or raw is not None or erased_by is None:
+            raise _altered(log, index, "has lost its bytes, and no erasure is recorded")
+        salt = raw = b""
+    elif commit_event(salt, raw) != entry.commitment:
         raise _altered(log, index, "is not the one that was recorded: its bytes do not fit its commitment")
+    name = kind_name(entry.kind_code)
     return StoredEvent(
-        log, index, kind_name(entry.kind_code), entry.producer, entry.epoch, entry.seq, entry.received_ns, entry.commitment, salt, raw
-    )
+        log, index, name, entry.producer, entry.epoch, entry.seq, entry.received_ns, entry.commitment, salt, raw, erased_by
+    )  # fmt: skip
 
 
 def _altered(log: str, index: int, how: str) -> Tampered:

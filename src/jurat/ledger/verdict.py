@@ -66,7 +66,7 @@ def judge_events(check: EventCheck, located: Located, faults: Faults, *, is_arch
                 continue
             _name_event(check, index, suspect, located, faults)
     if is_archived:
-        missing = np.flatnonzero((check.archived == 0) & ~check.journaled).tolist()
+        missing = np.flatnonzero((check.archived == 0) & ~check.journaled & ~check.expired).tolist()
         faults.add_runs(check.log, "row_missing", "neither in the archive nor in the journal", missing)
     faults.add_runs(check.log, "row_duplicated", "more than once in the archive", np.flatnonzero(check.archived > 1).tolist())
 

@@ -34,6 +34,7 @@ from jurat.ledger.verify_log import TreeCheck, check_tree
 from jurat.ledger.verify_names import name_events
 from jurat.ledger.verify_parts import check_parts
 from jurat.ledger.verify_receipts import check_receipts
+from jurat.ledger.verify_tombstones import Tombstones, gather_tombstones
 from jurat.ledger.verify_witnesses import bind_witnessed, gather_cosigned
 from jurat.merkle.policy import Policy
 
@@ -121,6 +122,10 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
     for left in range(_PATIENCE, -1, -1):
         faults = Faults()
         checks = {str(claim.log): EventCheck(str(claim.log), claim.files, _size(claim), faults) for claim in claims}
+        gone = [_tombstones(ledger_root, tenant, claims) for tenant in tenants]
+        for check in checks.values():
+            for each in gone:
+                check.expect_gone(each.may.get(check.log, ()), each.must.get(check.log, ()), each.expired.get(check.log, ()))
         manifests = [check_parts(ledger_root, tenant, checks, faults, tick, jobs) for tenant in tenants]
         by_hash = {hash_origin(claim.keys.origin)[:8]: checks[str(claim.log)] for claim in claims}
         check_journal(ledger_root, by_hash, faults, tick)
@@ -132,6 +137,15 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
             if index >= size:
                 faults.add(check.log, "row_unknown", f"the archive holds it, the log is signed up to {size}", index=index, file=file)
     return checks, faults
+
+
+def _tombstones(ledger_root: Path, tenant: str, claims: Sequence[Claims]) -> Tombstones:
+    mine = next((claim for claim in claims if str(claim.log) == f"{tenant}/configuration"), None)
+    if mine is None:
+        return Tombstones({}, {}, {})
+    size = max(_size(mine), _public_size(ledger_root, mine))
+    found = gather_tombstones(ledger_root, tenant, mine.files, hash_origin(mine.keys.origin)[:8], size)
+    return Tombstones(*({log: places for log, places in each.items() if log.startswith(f"{tenant}/")} for each in found))
 
 
 def _damaged(anchor: Claims, tree: TreeCheck) -> set[int]:

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from jurat.domain.facts_keeping import Stretch
 from jurat.ledger.faults import Fault, Faults
 from jurat.ledger.layout import parse_log_name
 from jurat.ledger.manifest import Part
@@ -37,6 +38,8 @@ class Work(msgspec.Struct, frozen=True):
     file: str  # how faults name it
     size: int  # of the log, as signed
     log_directory: str
+    may_be_gone: list[Stretch] = []
+    must_be_gone: list[Stretch] = []
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -148,6 +151,7 @@ def main() -> None:
         work = msgspec.msgpack.decode(raw, type=Work)
         log, faults = parse_log_name(work.part.log), Faults()
         check = _Recorder(work.part.log, LogFiles(Path(work.log_directory), log.entry_size), work.size, faults)
+        check.expect_gone(work.may_be_gone, work.must_be_gone)
         check_part(Path(work.path), work.part, work.file, check, faults, lambda count: _put(out, msgspec.msgpack.encode(count)))
         suspects = [(index, suspect) for index, some in check.suspects.items() for suspect in some]
         seen = _Seen(b"".join(check.indexes), suspects, check.checked, faults.all())

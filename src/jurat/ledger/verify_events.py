@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from jurat.domain.facts_keeping import Stretch
 from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.faults import Faults
 from jurat.ledger.verify_log import CHUNK, ENTRY_FIELDS, LogFiles
@@ -50,9 +51,23 @@ class EventCheck:
         self.log, self.files, self.size, self.faults = log, files, size, faults
         self.archived = np.zeros(size, np.uint16)  # how often each index lies in the archive
         self.journaled = np.zeros(size, np.bool_)
+        self.may_be_gone, self.must_be_gone, self.expired = (np.zeros(size, np.bool_) for _ in range(3))
         self.suspects: dict[int, list[Suspect]] = {}
         self.unknown: list[tuple[int, str]] = []  # rows of the archive at or beyond `size`: (index, file)
         self.checked = 0
+
+    def expect_gone(self, may: Sequence[Stretch] = (), must: Sequence[Stretch] = (), expired: Sequence[Stretch] = ()) -> None:
+        """Take the ledger's own word for what may be gone, what must be, and whose rows may be."""
+        for marks, stretches in ((self.may_be_gone, [*may, *must]), (self.must_be_gone, must), (self.expired, expired)):
+            for stretch in stretches:
+                marks[max(0, stretch.first) : stretch.last + 1] = True
+
+    def is_covered(self, indexes: Indexes) -> npt.NDArray[np.bool_]:
+        """Return which of these may be without content; shape (n,)."""
+        sealed = indexes < self.size
+        covered = np.zeros(len(indexes), np.bool_)
+        covered[sealed] = self.may_be_gone[indexes[sealed].astype(np.int64)]
+        return covered
 
     def count_archived(self, indexes: Indexes, file: str) -> None:
         """Count rows of the archive, each index as often as it occurs."""
@@ -76,6 +91,13 @@ class EventCheck:
         self.checked += len(indexes)
         candidates = rows.copy()
         candidates["commitment"] = np.frombuffer(b"".join(commit_all(salts, raws)), "V32")
+        if (covered := self.is_covered(indexes)).any():
+            full = np.array([salt is not None or raw is not None for salt, raw in zip(salts, raws, strict=True)])
+            candidates["commitment"][covered & ~full] = rows["commitment"][covered & ~full]  # the entry is all that is left of it
+            for at in np.flatnonzero(covered & full).tolist():
+                if self.must_be_gone[int(indexes[at])]:
+                    detail = "its content is there, and an erasure on record says that it is not"
+                    self.faults.add(self.log, "erasure_undone", detail, index=int(indexes[at]), file=file)
         stored, there = self.stored_entries(indexes)
         sealed = indexes < self.size
         fits = there & _equal(candidates, stored)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jurat.core.digests import digest_file
 from jurat.core.errors import JuratError
-from jurat.ledger.faults import Faults
+from jurat.domain.facts_keeping import Stretch
+from jurat.ledger.faults import Faults, runs_of
 from jurat.ledger.layout import events_directory
 from jurat.ledger.manifest import Manifest, Part, read_manifest
 from jurat.ledger.rows import SCHEMA, binary_values, date_of, kind_name
@@ -47,7 +49,15 @@ def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck]
             check_part(directory / part.path, part, file, checks[part.log], faults, tick)
     else:
         work = [
-            Work(str(directory / part.path), part, file, checks[part.log].size, str(checks[part.log].files.directory))
+            Work(
+                str(directory / part.path),
+                part,
+                file,
+                checks[part.log].size,
+                str(checks[part.log].files.directory),
+                _marked(checks[part.log].may_be_gone, part),
+                _marked(checks[part.log].must_be_gone, part),
+            )
             for part, file in known
         ]
         for (part, file), seen in zip(known, check_in_children(work, min(jobs, len(work)), tick), strict=True):
@@ -60,6 +70,11 @@ def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck]
 def check_part(path: Path, part: Part, file: str, check: EventCheck, faults: Faults, tick: Tick) -> None:
     """Check one archive file, of which nothing is believed."""
     _PartCheck(path, part, file, check, faults).run(tick)
+
+
+def _marked(marks: npt.NDArray[np.bool_], part: Part) -> list[Stretch]:
+    first = max(0, part.first)
+    return [Stretch(first=a, last=b) for a, b in runs_of((np.flatnonzero(marks[first : part.last + 1]) + first).tolist())]
 
 
 def _manifest(directory: Path, tenant: str, faults: Faults) -> Manifest:
@@ -153,7 +168,10 @@ class _PartCheck:
         columns, kinds = shred_with_kinds([raw or b"" for raw in raws])
         self.check.count_archived(indexes, self.file)
         self.check.check(indexes, rows, salts, raws, self.file, ids.to_pylist() if None in raws else (), kinds)
+        covered = self.check.is_covered(indexes)
         for at in [at for at, raw in enumerate(raws) if raw is None or salts[at] is None]:
+            if covered[at] and raws[at] is salts[at] is None:
+                continue  # erased; what is left was compared with its entry
             self._event("event_altered", "its content is gone, and no erasure covers it", int(indexes[at]), None)
         for name, derived in zip(Columns._fields, columns, strict=True):
             stored = batch[name]

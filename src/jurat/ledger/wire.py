@@ -58,11 +58,17 @@ class Status(msgspec.Struct, tag=True, array_like=True):
     pass
 
 
+class Rotate(msgspec.Struct, tag=True, array_like=True):
+    """Begin a new journal segment with the next group, and let go the salts of these entries: (log, first, last)."""
+
+    erased: list[tuple[str, int, int]]
+
+
 class Flush(msgspec.Struct, tag=True, array_like=True):
     """Seal and publish what was acknowledged so far, and say when it is done."""
 
 
-Request = Hello | Append | LastSeq | ReceiptFor | SealedRoot | Status | Flush
+Request = Hello | Append | LastSeq | ReceiptFor | SealedRoot | Status | Rotate | Flush
 
 
 class Welcome(msgspec.Struct, tag=True, array_like=True):
@@ -115,6 +121,12 @@ class Statuses(msgspec.Struct, tag=True, array_like=True):
     logs: list[LogStatus]
 
 
+class Rotated(msgspec.Struct, tag=True, array_like=True):
+    """The segment with which the journal goes on."""
+
+    segment: int
+
+
 class Flushed(msgspec.Struct, tag=True, array_like=True):
     pass
 
@@ -129,7 +141,7 @@ class Refused(msgspec.Struct, tag=True, array_like=True):
     fields: dict[str, Any]
 
 
-Reply = Welcome | Appended | Sequence | Receipted | SignedRoot | Statuses | Flushed | Refused
+Reply = Welcome | Appended | Sequence | Receipted | SignedRoot | Statuses | Rotated | Flushed | Refused
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final = msgspec.msgpack.Decoder(tuple[int, Request])

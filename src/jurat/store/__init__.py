@@ -4,6 +4,7 @@
 `view`      what holds now, read back as the domain's rows
 `relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased
+`scrub`     what PostgreSQL's files still hold of deleted rows
 `rebuild`   the ledger folded again: compare, or put in place
 `schema`    numbered migrations; `schema.sql` holds the three laws and the roles
 `failures`  driver errors become errors of the house

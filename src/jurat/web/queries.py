@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from jurat.app import ask, look, records
+from jurat.app import ask, erase, look, records
 from jurat.app import cases as waiting
 from jurat.app import status as state_of
 from jurat.app.records import Wanted
@@ -47,6 +47,23 @@ class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     output: Any
     reason: str
+
+
+class ErasureWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events are to go, and why."""
+
+    selector: str
+    reference: str
+    reason: str
+    legal_basis: str
+    only_free: bool = False
+
+
+class ErasureWord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's yes to exactly what was shown."""
+
+    shown_digest: str
+    comment: str = ""
 
 
 def rows_of(row: type[Row]) -> Query:
@@ -101,6 +118,16 @@ def story(app: App, token: str, path: dict[str, str], _query: NoQuery) -> Looked
 def status(app: App, token: str, _path: dict[str, str], _query: NoQuery) -> Looked:
     look.check(app, token, look.SeeMetadata(place="workspace"))
     return state_of.status_of(app.workspace), ""
+
+
+def request_erasure(app: App, token: str, _path: dict[str, str], body: ErasureWish) -> Any:
+    return erase.request_erasure(
+        app, token, body.selector, body.reference, reason=body.reason, legal_basis=body.legal_basis, only_free=body.only_free
+    )  # fmt: skip
+
+
+def approve_erasure(app: App, token: str, path: dict[str, str], body: ErasureWord) -> Any:
+    return erase.approve_erasure(app, token, path["request"], body.shown_digest, body.comment)
 
 
 def _limit(limit: int) -> int:

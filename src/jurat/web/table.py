@@ -16,7 +16,7 @@ from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
 from jurat.app.status import Status
-from jurat.domain import commands, rows
+from jurat.domain import commands, commands_keeping, rows
 from jurat.domain.commands import Command
 from jurat.web import queries
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
@@ -162,12 +162,32 @@ ROUTES: Final[tuple[Route, ...]] = (
           {"files": {"house.cedar": "…"}, "schema": "…", "reason": "auditors may take proofs"}),
     _looks("/gates", queries.in_force(rows.GatesInForce), rows.GatesInForce, "rules", "The gate file that is in force"),
     _acts("/gates", commands.ApplyGates, "rules", "Put a gate file into force", {"source": "deployment_gates: …", "reason": "first gates"}),
+    _looks("/retention", queries.in_force(rows.RetentionInForce), rows.RetentionInForce, "retention", "How long events are kept"),
+    _acts("/retention", commands_keeping.ApplyRetention, "retention", "Put a retention table into force",
+          {"source": "jurisdictions: [EU] …", "reason": "predictions are kept for a year"}),
+    _lists("/holds", rows.Hold, "retention", "Legal holds that are live"),
+    _acts("/holds", commands_keeping.PlaceHold, "retention", "Keep what a predicate meets, whatever else says that it goes",
+          {"reason": "claim 7 of 2026", "legal_basis": "GDPR Article 17(3)(e)", "systems": ["credit-decisions"]}),
+    _acts("/holds/{hold}/release", commands_keeping.ReleaseHold, "retention", "End a hold", {"reason": "the claim was settled"}),
+    _lists("/erasures", rows.Erasure, "retention", "Erasures, and how far each has come"),
+    Route("POST", "/api/v1/erasures", "Ask that the content of events goes", "retention", Acted, look=queries.request_erasure,
+          body=queries.ErasureWish, example={"selector": "prediction", "reference": "prd_" + "0" * 26, "reason": "the applicant objects",
+                                             "legal_basis": "GDPR Article 17(1)(c)"}),
+    _looks("/erasures/{request}", queries.row_of(rows.Erasure), rows.Erasure, "retention", "Exactly what an approver signs"),
+    Route("POST", "/api/v1/erasures/{request}/approve", "Say yes to exactly what was shown; the events are masked at once", "retention",
+          Acted, look=queries.approve_erasure, body=queries.ErasureWord, example={"shown_digest": _SHA}),
+    _acts("/erasures/{request}/reject", commands_keeping.RejectErasure, "retention", "Say no, with the reason",
+          {"shown_digest": _SHA, "comment": "the events are evidence in a dispute"}),
     _looks("/status", queries.status, Status, "workspace", "What runs, and how far each log is sealed"),
 )  # fmt: skip
 
 # Commands that have no route, and why.
 NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands.ReadRecords: "each question about the ledger has its own route, which walks with it",
+    commands_keeping.RequestErasure: "which events are meant is found by Jurat itself: /erasures",
+    commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",
+    commands_keeping.StartErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
+    commands_keeping.FinishErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
     commands.RecordScan: "what is measured is recorded by the process that measured it",
     commands.RecordEvidence: "what is measured is recorded by the process that measured it",
     commands.OverridePrediction: "what the model said is read from the ledger: /cases/{prediction}/override",

@@ -15,11 +15,12 @@ from typing import Final
 
 from jurat.app.process import parse_birth, stop_on_signals, watch_parent
 from jurat.app.wiring import open_relay
-from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.errors import Conflict, JuratError, Tampered, Unavailable
 from jurat.core.last_words import format_last_words
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
+from jurat.ledger.claim import is_wanted
 from jurat.worker.witnesses import keep_witnessed
 
 _PAUSE_S: Final = 0.2
@@ -74,9 +75,22 @@ def relay(workspace: Workspace, stopping: threading.Event, say_ready: Callable[[
 
 def keep_archive(workspace: Workspace, stopping: threading.Event) -> None:
     """Archive sealed events as they fall due, and merge small files now and then."""
-    compacted_s = time.monotonic()
-    with Follower(workspace.ledger, load_settings(workspace).tenant) as follower:
-        while not stopping.wait(1.0):
+    compacted_s, tenant = time.monotonic(), load_settings(workspace).tenant
+    while not stopping.is_set():
+        if is_wanted(workspace.ledger, tenant):  # an erasure, or an expiry: it rewrites the archive, and lets go
+            stopping.wait(_PAUSE_S)
+            continue
+        try:
+            compacted_s = _follow(workspace, tenant, stopping, compacted_s)
+        except Conflict:  # it was taken since we looked
+            if not is_wanted(workspace.ledger, tenant):
+                raise
+
+
+def _follow(workspace: Workspace, tenant: str, stopping: threading.Event, compacted_s: float) -> float:
+    """Keep the archive until it is wanted; return when it was compacted last."""
+    with Follower(workspace.ledger, tenant) as follower:
+        while not stopping.wait(1.0) and not is_wanted(workspace.ledger, tenant):
             try:
                 follower.step()
                 if time.monotonic() - compacted_s > _COMPACT_EVERY_S:
@@ -86,6 +100,7 @@ def keep_archive(workspace: Workspace, stopping: threading.Event) -> None:
                 raise
             except Unavailable as error:
                 print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+    return compacted_s
 
 
 if __name__ == "__main__":

@@ -194,11 +194,18 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         "endpoint:read": ["endpoints/e"],
         "system:register": ["systems/s"],
         "producer:register": ["workspace"],
+        **{f"retention:{verb}": ["workspace"] for verb in ("apply", "read", "run")},
+        **{f"erasure:{verb}": ["workspace"] for verb in ("request", "read", "run")},
         "metadata:read": HAVE_METADATA,
         "ledger:verify": ["ledger/inference", "workspace"],
         **RULES,
     },
     "case_officer": {"prediction:override": ["endpoints/e"], "endpoint:read": ["endpoints/e"]},
+    "privacy_officer": {
+        **{f"erasure:{verb}": ["workspace"] for verb in ("request", "approve", "reject", "read")},
+        **{f"hold:{verb}": ["workspace"] for verb in ("place", "release")},
+        "retention:read": ["workspace"],
+    },
     "prediction_client": {"prediction:request": ["endpoints/e"]},
     "recorder": {"events:record": ["ledger/inference"]},
     "evaluator": {

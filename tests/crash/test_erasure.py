@@ -1,0 +1,110 @@
+"""Erasure on a real workspace: bytes and salts gone from every file, proofs intact, and a kill in the middle changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenes.keeping import INFERENCE, Kept, files_with, make_kept, opened
+
+from jurat.app.bootstrap import remove_workspace
+from jurat.app.erase import approve_erasure, run_erasure, take_certificate
+from jurat.app.wiring import App
+from jurat.core.errors import NotFound
+from jurat.domain import rows
+from jurat.domain.facts_keeping import EventsErased
+from jurat.ledger.crash_points import ERASE_POINTS
+from jurat.ledger.keys import load_log_keys
+from jurat.ledger.layout import log_keys_file
+from jurat.ledger.prove import prove_event, verify_evidence
+from jurat.ledger.stored import StoredEvent
+
+pytestmark = [pytest.mark.xdist_group("erasure"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Kept]:
+    with tempfile.TemporaryDirectory(prefix="jurat-erase-") as directory:
+        root = Path(directory) / "ws"
+        yield make_kept(root)
+        remove_workspace(root)
+
+
+def erasure(app: App, request: str) -> rows.Erasure:
+    with app.store.reading() as state:
+        found = state.get(rows.Erasure, request)
+    assert found is not None
+    return found
+
+
+def assert_gone(kept: Kept, app: App, prediction: str, stored: StoredEvent) -> None:
+    """Nowhere in the workspace, masked or not, and nothing else with it; the ledger is as it was sealed."""
+    for needle in (stored.raw, stored.salt, f"secret of {prediction}".encode()):
+        assert files_with(kept.workspace.root, needle) == []
+    assert app.events.find_prediction(prediction) == []
+    row = app.events.select("SELECT raw, salt, event_id, prediction FROM events WHERE log = ? AND idx = ?", [stored.log, stored.index])
+    assert row.rows == [(None, None, None, None)]
+    told = {event.raw for event in app.events.scan(classes=["inference"])}
+    assert {raw for other, raw in kept.said.items() if other != prediction} <= told | kept.erased
+    assert kept.verify().faults == []
+
+
+def test_an_erased_prediction_is_in_no_file_and_every_proof_still_holds(kept: Kept) -> None:
+    keys = load_log_keys(log_keys_file(kept.workspace.keys))
+    with opened(kept) as app:
+        victim, *_ = kept.record(40)
+        stored = app.events.find_prediction(victim)[0]
+        handed_out = prove_event(kept.workspace.ledger, stored, keys, None)
+        assert files_with(kept.workspace.root, stored.raw), "the plain search can find it"
+
+        fact = kept.ask(app, "prediction", victim)
+        assert fact.count == 1
+        assert app.events.find_prediction(victim), "asking hides nothing yet"
+        approve_erasure(app, kept.tokens["privacy"], fact.request, fact.shown_digest)
+        assert app.events.find_prediction(victim) == [], "masked at once"
+        for ask in (app.events.select, app.events.sql):
+            assert ask("SELECT count(*) FROM events WHERE prediction = ?", [victim]).rows == [(0,)]
+        assert stored.raw not in {event.raw for event in app.events.scan(classes=["inference"])}
+        with pytest.raises(NotFound, match="was erased"):
+            app.events.at(INFERENCE, stored.index)
+        assert kept.verify().faults == []
+
+        done = run_erasure(app, kept.tokens["operator"], fact.request)
+        erased = done.events[0].data
+        assert isinstance(erased, EventsErased)
+        assert (erased.search.left_over, erased.search.needles) == ([], 1)
+        assert erased.files
+        assert any(name.startswith("journal/") for name in erased.removed)
+        kept.erased.add(stored.raw)
+        assert_gone(kept, app, victim, stored)
+        assert erasure(app, fact.request).status == "done"
+
+        verify_evidence(handed_out, keys)
+        certificate = take_certificate(app, kept.tokens["privacy"], fact.request)
+        assert verify_evidence(certificate, keys).event["data"]["search"]["left_over"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ERASE_POINTS)
+def test_a_run_that_is_killed_is_run_again(kept: Kept, point: str) -> None:
+    with opened(kept) as app:
+        victim, *_ = kept.record(5)
+        stored = app.events.find_prediction(victim)[0]
+        request = kept.approved(app, "prediction", victim)
+    argv = [sys.executable, "-m", "jurat.cli.main", "-C", str(kept.workspace.root), "erase", "run", request]
+    died = subprocess.run(argv, env={**os.environ, "JURAT_CRASH_AT": point}, capture_output=True, check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert kept.verify().faults == [], "whatever is half done is not a fault"
+    with opened(kept) as app:
+        assert erasure(app, request).status == "started"
+        assert app.events.find_prediction(victim) == [], "still masked"
+        done = run_erasure(app, kept.tokens["operator"], request)
+        assert isinstance(done.events[0].data, EventsErased)
+        kept.erased.add(stored.raw)
+        assert_gone(kept, app, victim, stored)
