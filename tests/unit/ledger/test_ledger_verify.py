@@ -87,7 +87,7 @@ def test_an_altered_entry_is_named(scene: Scene, index: int) -> None:
 @pytest.mark.parametrize("index", [3, 511, 512, 699])
 def test_an_entry_altered_with_the_whole_tree_is_named_by_its_event(scene: Scene, index: int) -> None:
     entries = attacks.entries_of(scene, INFERENCE)
-    entries[index] = entries[index][:-1] + b"\x00"
+    entries[index] = entries[index][:-1] + bytes([entries[index][-1] ^ 1])
     attacks.put_entries(scene, INFERENCE, entries, levels=True)
     faults = scene.verify().faults
     assert [(f.index, f.event_id) for f in only(faults, "entry_altered")] == [(index, event_id(index))]
@@ -112,7 +112,7 @@ def test_an_entry_altered_with_tree_and_archive_is_named_by_the_journals_copy(sc
 def test_several_altered_entries_in_several_tiles_are_all_named(scene: Scene) -> None:
     entries = attacks.entries_of(scene, INFERENCE)
     for index in (5, 6, 300, 680):
-        entries[index] = entries[index][:-1] + b"\x00"
+        entries[index] = entries[index][:-1] + bytes([entries[index][-1] ^ 1])
     attacks.put_entries(scene, INFERENCE, entries, levels=False)
     attacks.flip_byte(INFERENCE.directory(scene.root) / "L0", 32 * 20)
     attacks.flip_byte(INFERENCE.directory(scene.root) / "L1", 32)
