@@ -93,7 +93,7 @@ def _acted(done: Done) -> Acted:
 def _check_health(app: App) -> None:
     with app.store.reading() as state:
         if app.engine(state) is None:
-            raise Unavailable("no policy set is in force", hint="ask an operator: `jurat policy apply`")
+            raise Unavailable("no policy set is in force", hint="ask an operator: `jurat policy apply policies/ --reason '…'`")
 
 
 class _Outermost:
