@@ -53,6 +53,7 @@ def demo(session: Session, directory: Path, replace: bool) -> None:
         f"verify {directory}/refused-applicant.evidence.json --keys {directory}/keys/log-keys.json",
     ):
         teller.command(f"{_how_we_were_called()} {command}")
+    teller.say("(the demo's own model server has gone: `serve` answers everything but new predictions, until one runs again)")
 
 
 class Teller:

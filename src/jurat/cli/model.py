@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,22 @@ def show_model(session: Session, version: str) -> None:
     show_table(session, ["evidence", "metric", "found", "n", "measured on", "event"], lines, empty="nothing was measured on it")
 
 
-@model.verb("register", example="jurat model register --from model.yaml")
-@click.option("--from", "source", required=True, type=click.Path(path_type=Path), help="YAML or JSON; an artefact may name its `file`.")
+@model.verb("register", example="jurat model register --example > model.yaml\njurat model register --from model.yaml")
+@click.option("--from", "source", type=click.Path(path_type=Path), help="YAML or JSON; an artefact may name its `file`.")
+@click.option("--example", is_flag=True, help="Print such a file, with every field, and register nothing.")
 @click.pass_obj
-def register(session: Session, source: Path) -> None:
+def register(session: Session, source: Path | None, example: bool) -> None:
     """Register an immutable version with its whole lineage. Files that it names are kept under their digest."""
     from jurat.app.intake import read_as
     from jurat.app.walk import act
     from jurat.cli.files import read_document
     from jurat.domain.commands import RegisterVersion
 
+    if example:
+        click.echo((files("jurat.cli") / "model-example.yaml").read_text("utf-8"), nl=False)
+        return
+    if source is None:
+        raise Malformed("a version is registered from a file", hint="`jurat model register --example` prints one to fill in")
     found = read_document(source)
     token = session.token()
     with session.app() as app:
