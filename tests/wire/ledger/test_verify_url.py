@@ -336,3 +336,26 @@ def test_a_directory_with_pipes_and_circles_does_not_hold_us_up(scene: Scene, si
     key = next(key for key in scene.keys if key.log == "main/inference")
     report = verify_public([(key, DirectorySource(copy))])
     assert [(f.what, f.file) for f in report.faults] == [("tree_altered", "tile/0/000"), ("tree_altered", "tile/0/001")]
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "change"),
+    [
+        ("tile/entries/001", "entries_missing", lambda raw: raw[:-61]),
+        ("tile/entries/001", "entries_missing", lambda raw: raw + bytes(61)),
+        ("tile/0/002.p/188", "tree_altered", lambda raw: raw[:-1]),
+        ("tile/0/002.p/188", "tree_altered", lambda raw: raw + bytes(32)),
+        ("tile/1/000.p/2", "tree_altered", lambda raw: b""),
+    ],
+)
+def test_a_tile_of_another_length_is_named(
+    scene: Scene, site: Path, tmp_path: Path, name: str, what: str, change: Callable[[bytes], bytes]
+) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(site / "main/inference", copy)
+    (copy / name).write_bytes(change((copy / name).read_bytes()))
+    key = next(key for key in scene.keys if key.log == "main/inference")
+    report = verify_public([(key, DirectorySource(copy))])
+    assert [(fault.what, fault.file) for fault in report.faults] == [(what, name)]
