@@ -9,12 +9,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
+
+from tests.ledger_workspace import OpenLedger
 
 from jurat.app.bootstrap import init_workspace
 from jurat.app.erase import approve_erasure, request_erasure
 from jurat.app.walk import act
 from jurat.app.wiring import App, open_app
-from jurat.core.clock import SystemClock, format_at
+from jurat.core.clock import FixedClock, SystemClock, format_at
 from jurat.core.ids import new_id
 from jurat.core.jsonio import dump_json
 from jurat.core.settings import Settings, lock_file
@@ -25,6 +28,7 @@ from jurat.domain.kinds import GATEWAY
 from jurat.domain.roles import expiry
 from jurat.domain.values import PrincipalType
 from jurat.ledger.client import LedgerClient
+from jurat.ledger.create import create_ledger
 from jurat.ledger.faults import Report
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import LogName, log_keys_file
@@ -50,6 +54,13 @@ class Kept:
 
     def record(self, count: int, *, endpoint: str = "nobody-knows", subject: str = "") -> list[str]:
         """Record predictions that say something unmistakable; return their ids."""
+        made = self.say(count, endpoint, subject)
+        with LedgerClient.connect(self.workspace.run, GATEWAY.code) as client:
+            client.append(INFERENCE, 1, [(MADE, raw) for raw in made.values()])
+            client.flush()
+        return list(made)
+
+    def say(self, count: int, endpoint: str = "nobody-knows", subject: str = "") -> dict[str, bytes]:
         clock, made = SystemClock(), {}
         for _ in range(count):
             prediction = new_id("prd", clock)
@@ -58,11 +69,8 @@ class Kept:
             made[prediction] = dump_json(
                 {"id": new_id("evt", clock), "kind": "prediction.made.v1", "at": format_at(clock.now_ns()), "actor": actor, "data": data}
             )
-        with LedgerClient.connect(self.workspace.run, GATEWAY.code) as client:
-            client.append(INFERENCE, 1, [(MADE, raw) for raw in made.values()])
-            client.flush()
         self.said |= made
-        return list(made)
+        return made
 
     def ask(self, app: App, selector: str, reference: str, *, who: str = "operator", only_free: bool = False) -> ErasureRequested:
         done = request_erasure(
@@ -79,12 +87,25 @@ class Kept:
         return fact.request
 
 
-def make_kept(root: Path) -> Kept:
-    """Make a workspace with an operator and two privacy officers, whose names are in the vault."""
-    made = init_workspace(root, operator_name="Olga", throwaway=True)
-    kept = Kept(
-        made.workspace, {"operator": (made.workspace.credentials / "operator.token").read_text().strip()}, {"operator": made.operator}
-    )
+def make_kept(root: Path, *earlier: tuple[int, float]) -> Kept:
+    """Make a workspace with an operator and two privacy officers, whose names are in the vault.
+
+    Args:
+        earlier: (how many, how many days ago): predictions that the ledger received before anything else, the oldest first.
+    """
+    kept = Kept(Workspace(root), {}, {})
+
+    def create_and_record(workspace: Workspace, settings: Settings) -> None:
+        create_ledger(workspace, settings)
+        for epoch, (count, days) in enumerate(earlier, 1):
+            clock = FixedClock(SystemClock().now_ns() - round(days * 86_400) * 10**9)
+            with OpenLedger(workspace, clock=clock) as ledger:
+                ledger.append(INFERENCE, 1, list(kept.say(count).values()), epoch=epoch)
+                ledger.publish()
+
+    with mock.patch("jurat.app.bootstrap.create_ledger", create_and_record):
+        made = init_workspace(root, operator_name="Olga", throwaway=True)
+    kept.tokens["operator"], kept.ids["operator"] = (made.workspace.credentials / "operator.token").read_text().strip(), made.operator
     with open_app(made.workspace, throwaway=True) as app:
         for name in ("privacy", "second"):
             operator, now_ns = kept.tokens["operator"], app.clock.now_ns()

@@ -24,6 +24,7 @@
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `cases`      abstentions that wait for a person
+`keeping`    retention at work: what is due, and the run that takes it away
 `erase`      what events say is taken away: request, approval, run, search, certificate
 `records`    reading the ledger, which is an act
 `refold`     state folded again from the ledger, to compare or to repair

@@ -192,14 +192,15 @@ def _erase(app: App, row: rows.Erasure, segment: int) -> tuple[Rewritten, list[s
         follower.step(flush=True)
         rewritten = erase_rows(follower, row.events, word)
         reach("erase_before_segments")
-        _await_segments(app, segment)
+        await_segments(app, segment)
     removed = [f"journal/{segment_file(journal_directory(ledger_root), n).name}" for n in before if n < segment]
     named = Rewritten(*([f"{tenant}/events/{path}" for path in paths] for paths in rewritten))
     reach("erase_before_search")
     return named, removed
 
 
-def _await_segments(app: App, segment: int) -> None:
+def await_segments(app: App, segment: int) -> None:
+    """Return once every journal segment before `segment` is gone; raises `Unavailable` if one stays."""
     deadline = time.monotonic() + _PATIENCE_S
     while (numbers := segment_numbers(journal_directory(app.workspace.ledger))) and numbers[0] < segment:
         if time.monotonic() > deadline:

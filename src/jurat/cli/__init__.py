@@ -15,5 +15,6 @@
 `witness`    be a witness; ask witnesses
 `events`     events, sql
 `erase`      erasure: request, approve, run, certificate
+`retention`  retention and hold: show, apply, run; place, release
 `ask` `principal` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """

@@ -37,6 +37,8 @@ NOUNS: Final[dict[str, Noun]] = {
     "witness": Noun("witness", LEDGER, "Be a witness of other logs; ask the witnesses of our own"),
     "rebuild": Noun("ledger", LEDGER, "Fold the ledger again and compare, or repair, what holds now"),
     "erase": Noun("erase", LEDGER, "Take away what events say; proofs stay valid"),
+    "retention": Noun("retention", LEDGER, "How long events are kept, and what is due"),
+    "hold": Noun("retention", LEDGER, "Legal holds: what neither expires nor is erased"),
     "gate": Noun("gate", RULES, "Gates between stages: apply, check, show"),
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),
     "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),

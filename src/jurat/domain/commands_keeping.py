@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jurat.domain.commands import Command
-from jurat.domain.facts_keeping import Search
+from jurat.domain.facts_keeping import Places, Search
 from jurat.domain.retention import Kept
 from jurat.domain.state import State
 
@@ -87,3 +87,13 @@ class FinishErasure(_OnWorkspace, frozen=True, kw_only=True):
     files: list[str]
     removed: list[str]
     search: Search
+
+
+class RecordExpiry(_OnWorkspace, frozen=True, kw_only=True):
+    """Say that the time of these events is over, before their rows go. Judged by `retention` with `holds` live, which must still be so."""
+
+    permission: ClassVar[str] = "retention:run"
+    events: Places
+    kinds: dict[str, int]
+    retention: str
+    holds: list[str]

@@ -57,4 +57,5 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands_keeping.RejectErasure: decide_keeping.reject_erasure,
     commands_keeping.StartErasure: decide_keeping.start_erasure,
     commands_keeping.FinishErasure: decide_keeping.finish_erasure,
+    commands_keeping.RecordExpiry: decide_keeping.record_expiry,
 }

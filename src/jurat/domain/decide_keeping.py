@@ -10,6 +10,7 @@ from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.digests import digest_json, short
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.core.ids import check_id
+from jurat.core.periods import day_of
 from jurat.domain import commands_keeping as commands
 from jurat.domain import facts_keeping as facts
 from jurat.domain import rows
@@ -24,7 +25,7 @@ from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 
 MOST_EVENTS: Final = 10_000  # of one erasure: its places must fit into an event, and a person must be able to judge it
-_STATE_KINDS: Final = frozenset(KIND_OF[fact] for fact in CHANGES)
+STATE_KINDS: Final = frozenset(KIND_OF[fact] for fact in CHANGES)
 WAITING, APPROVED, STARTED, DONE, REJECTED = "waiting_for_approval", "approved", "started", "done", "rejected"
 
 
@@ -155,6 +156,24 @@ def finish_erasure(state: State, command: commands.FinishErasure, context: Conte
     return [context.event(data, because=[row.as_of])]
 
 
+def record_expiry(state: State, command: commands.RecordExpiry, context: Context) -> list[Event]:
+    """What was judged is what holds: another table or another hold since then, and nothing goes."""
+    if not command.events:
+        raise Malformed("an expiry names at least one event, got none")
+    if command.retention != table_in_force(state).digest or command.holds != sorted(hold.hold for hold in state.find(rows.Hold)):
+        raise Conflict("the retention table or the holds have changed since this was judged", hint="run it again", code="judged_otherwise")
+    if carrying := sorted(set(command.kinds) & STATE_KINDS):
+        raise Conflict(f"`{carrying[0]}` carries what holds now, and does not expire", code="carries_state")
+    data = facts.EventsExpired(
+        events=command.events,
+        count=count(command.events),
+        kinds=command.kinds,
+        before=str(day_of(context.now_ns)),
+        retention=command.retention,
+    )
+    return [context.event(data)]
+
+
 def known_erasure(state: State, request: str) -> rows.Erasure:
     """Return the erasure of that name."""
     row = state.get(rows.Erasure, request)
@@ -191,7 +210,7 @@ def _judged(state: State, found: Iterable[Kept], now_ns: int) -> Iterable[tuple[
     table, tiers, holds = table_in_force(state), tiers_of(state), state.find(rows.Hold)
     for event in found:
         bar: Conflict | None = None
-        if event.kind in _STATE_KINDS:
+        if event.kind in STATE_KINDS:
             bar = Conflict(
                 f"`{event.kind}` carries what holds now, by ids only; the names are in the vault",
                 hint="erase the person: `jurat erase request --subject prn_…` takes the name away",

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from jurat.core.clock import parse_at, to_ns
-from jurat.core.periods import Period, day_of, format_period, has_ended, last_day
+from jurat.core.periods import day_of, format_period, has_ended, last_day
 from jurat.domain import rows
 from jurat.domain.kinds import RetentionClass
 from jurat.domain.state import State
@@ -105,22 +105,23 @@ def hold_on(event: Kept, holds: Iterable[rows.Hold]) -> rows.Hold | None:
 
 
 def shortened(old: RetentionTable, new: RetentionTable) -> str:
-    """Return what the new table keeps for a shorter time than the old one, in words; empty if nothing."""
+    """Return what the new table promises for a shorter time than the old one, in words; empty if nothing.
+
+    The organisation's periods are compared with each other, and the floors with floors: a longer period of one's own does not
+    replace a law's, which also says what may not be erased yet.
+    """
     for retention in CLASSES:
         for tier in (None, *TIERS):
-            before, after = _least(old, retention, tier), _least(new, retention, tier)
-            for period, starts in before:
-                longest = [other for other, other_starts in after if other_starts == starts]
-                if not any(not is_shorter(other, period) for other in longest):
-                    of = f" of {tier}-risk systems" if tier else ""
-                    return f"`{retention}`{of}: it was {format_period(period)} from {starts.replace('_', ' ')}"
+            of = f" of {tier}-risk systems" if tier else ""
+            before, after = old.period_of(retention, tier), new.period_of(retention, tier)
+            if is_shorter(after, before):
+                return f"`{retention}`{of}: it was {format_period(before)}"
+            for floor in old.floors_of(retention, tier):
+                others = [f for f in new.floors_of(retention, tier) if f.starts == floor.starts and f.applies_from <= floor.applies_from]
+                if all(is_shorter(other.period, floor.period) for other in others):
+                    return f"`{retention}`{of}: the floor was {format_period(floor.period)} by {floor.source}"
     moved = [s for s, day in old.placed_on_market.items() if new.placed_on_market.get(s, date.max) < day]
     return f"system `{moved[0]}`: its day on the market was moved back" if moved else ""
-
-
-def _least(table: RetentionTable, retention: str, tier: str | None) -> list[tuple[Period, str]]:
-    floors = [(floor.period, floor.starts) for floor in table.floors_of(retention, tier)]
-    return [(table.period_of(retention, tier), "received"), *floors]
 
 
 def _terms_of_configuration(start: date, table: RetentionTable, tiers: Mapping[str, str], today: date) -> list[Term]:

@@ -16,8 +16,8 @@ Writing      `sequencer` indices and commitments · `engine` the write path · `
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
 Its clients  `client` blocking · `async_client` for the gateway
 Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which count · `compact`
-Forgetting   `erase` rows made empty · `gone` what is masked, what has expired · `claim` whose the archive is · `pick` single events
-             `search` for what might be left
+Forgetting   `erase` rows made empty · `expire` rows taken out · `gone` what is masked, what has expired · `claim` whose the archive is
+             `pick` single events · `search` for what might be left
 Queries      `query` one answer from two sources · `stored` `tail` what they are made of · `sql` `sql_child` locked DuckDB
 Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-tiles out of the arrays · `export` as plain files
              `consistency` one state continues another · `data/verify_log.py` the stand-alone verifier that is handed out

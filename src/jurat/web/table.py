@@ -188,6 +188,7 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",
     commands_keeping.StartErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
     commands_keeping.FinishErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
+    commands_keeping.RecordExpiry: "what is due is judged and taken away on the workspace's own machine: `jurat retention run`",
     commands.RecordScan: "what is measured is recorded by the process that measured it",
     commands.RecordEvidence: "what is measured is recorded by the process that measured it",
     commands.OverridePrediction: "what the model said is read from the ledger: /cases/{prediction}/override",
