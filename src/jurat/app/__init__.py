@@ -23,6 +23,7 @@
 `ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
+`complete`   is what producers sent all there? gaps, silence, the outbox against the ledger
 `cases`      abstentions that wait for a person
 `keeping`    retention at work: what is due, and the run that takes it away
 `erase`      what events say is taken away: request, approval, run, search, certificate

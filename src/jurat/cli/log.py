@@ -121,6 +121,21 @@ def consistency(session: Session, old: str, new: str | None, name: str | None, o
         click.echo(f"ok: {second.origin} at size {second.size} continues size {first.size}, by {len(path)} hashes")
 
 
+@log.verb("gaps", example="jurat log gaps\n\njurat log gaps --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z")
+@click.option("--from", "from_text", metavar="TIME", help="Only what was received at or after this time (RFC 3339).")
+@click.option("--to", "to_text", metavar="TIME", help="Only what was received before this time.")
+@click.pass_obj
+def gaps(session: Session, from_text: str | None, to_text: str | None) -> int:
+    """Show every producer's stream: numbers that are missing, ends without a word, silence; and the outbox against the ledger."""
+    from jurat.app import complete
+    from jurat.cli.gaps import parse_span, tell_gaps
+
+    span, token = parse_span(from_text, to_text), session.token()
+    with session.app() as app:
+        found = complete.gaps(app, token, span)
+    return tell_gaps(session, found)
+
+
 def checkpoint_text(session: Session, log_name: LogName) -> str:
     """Return a log's public checkpoint, as it lies there."""
     from jurat.ledger.layout import checkpoint_file

@@ -43,6 +43,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),
     "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),
     "role": Noun("role", PEOPLE, "Roles: grant, revoke, list"),
+    "producer": Noun("producer", PEOPLE, "Services outside that may record events"),
     "token": Noun("token", PEOPLE, "Access tokens: issue, revoke"),
 }
 

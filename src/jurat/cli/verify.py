@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     "verify",
     example="""jurat verify
 
+jurat verify --complete --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
+
 jurat verify decision.json --keys log-keys.json
 
 jurat verify ./exported --keys log-keys.json --since kept.txt --receipt receipt.txt
@@ -41,15 +43,33 @@ jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
 )
 @click.option("--receipt", "receipts", multiple=True, type=click.Path(path_type=Path), help="A receipt to be honoured. May be repeated.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Demand this quorum of witnesses (a tlog-policy file).")
+@click.option("--complete", is_flag=True, help="Look for gaps in every producer's stream too (of a workspace).")
+@click.option("--from", "from_text", metavar="TIME", help="With --complete: only what was received at or after this time (RFC 3339).")
+@click.option("--to", "to_text", metavar="TIME", help="With --complete: only what was received before this time.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes that check events.  [default: one per core]")
 @click.option("--timeout", default="1h", show_default=True, help="Give up after this long.")
 @click.pass_obj
-def verify(session: Session, /, what: str | None, keys: Path | None, jobs: int | None, timeout: str, **demanded: Any) -> int:
+def verify(
+    session: Session,
+    /,
+    what: str | None,
+    keys: Path | None,
+    jobs: int | None,
+    timeout: str,
+    complete: bool,
+    from_text: str | None,
+    to_text: str | None,
+    **demanded: Any,
+) -> int:
     """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
     from jurat.core.units import parse_duration_s
 
+    if (from_text or to_text) and not complete:
+        raise Malformed("`--from` and `--to` are for `--complete`", hint="entries are always verified from the first on")
     with _ends_within(parse_duration_s(timeout)):
         demands = _load_demands(**demanded)
+        if complete and what is not None and not (Path(what) / "jurat.toml").is_file():
+            raise Malformed("`--complete` is for a workspace", hint="only there lies what producers stated")
         if what is not None and what.startswith(("http://", "https://")):
             return _verify_url(session, what, _load_keys(session, keys), demands)
         path = None if what is None else Path(what)
@@ -64,7 +84,18 @@ def verify(session: Session, /, what: str | None, keys: Path | None, jobs: int |
         if path is not None and not (path / "jurat.toml").is_file() and (path / "checkpoint").is_file():
             return _verify_export(session, path, _load_keys(session, keys), demands)
         workspace = session.workspace if path is None else Workspace(path.absolute())
-        return _verify_workspace(session, workspace, keys, demands, jobs)
+        code = _verify_workspace(session, workspace, keys, demands, jobs)
+        return max(code, _verify_complete(session, workspace, from_text, to_text)) if complete else code
+
+
+def _verify_complete(session: Session, workspace: Workspace, from_text: str | None, to_text: str | None) -> int:
+    from jurat.app.complete import gaps_offline
+    from jurat.cli.gaps import parse_span, tell_gaps
+    from jurat.core.clock import SystemClock
+    from jurat.core.settings import load_settings
+
+    span = parse_span(from_text, to_text)
+    return tell_gaps(session, gaps_offline(workspace, load_settings(workspace).tenant, SystemClock().now_ns(), span))
 
 
 class _Demands(NamedTuple):

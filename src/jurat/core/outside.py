@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import msgspec
 
-from jurat.core.clock import to_ns
 from jurat.core.errors import JuratError, Malformed
 from jurat.core.statements import KINDS
 
@@ -43,15 +42,16 @@ def check_events(raws: Sequence[bytes], now_ns: int, *, max_bytes: int, may_stat
     Raises:
         Malformed: one is not; fields `line` (from 1) and, where there is one, `path` say which and where.
     """
+    latest_s = now_ns / 1e9 + MAX_AHEAD_S
     for number, raw in enumerate(raws):
         try:
-            _check(raw, now_ns, max_bytes, may_state)
+            _check(raw, latest_s, max_bytes, may_state)
         except JuratError as error:
             error.fields["line"] = number + 1
             raise
 
 
-def _check(raw: bytes, now_ns: int, max_bytes: int, may_state: bool) -> None:
+def _check(raw: bytes, latest_s: float, max_bytes: int, may_state: bool) -> None:
     if len(raw) > max_bytes:
         raise Malformed(
             f"an event of `{len(raw)}` bytes, expected at most {max_bytes}",
@@ -81,7 +81,7 @@ def _check(raw: bytes, now_ns: int, max_bytes: int, may_state: bool) -> None:
         )
     for name in ("time", "at"):
         given = event.get(name)
-        if given is not None and _read_time_ns(name, given) - now_ns > MAX_AHEAD_S * 10**9:
+        if given is not None and _read_time_s(name, given) > latest_s:
             raise Malformed(
                 f"`{name}` of an event is `{given}`, more than {MAX_AHEAD_S} s ahead of our clock",
                 hint="set the producer's clock right",
@@ -154,10 +154,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_time_ns(name: str, given: Any) -> int:
+def _read_time_s(name: str, given: Any) -> float:
     try:
         if isinstance(given, str) and _RFC_3339.match(given):
-            return to_ns(datetime.fromisoformat(given.upper()))
+            return datetime.fromisoformat(given.upper()).timestamp()
     except (ValueError, OverflowError):
         pass
     raise Malformed(

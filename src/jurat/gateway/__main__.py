@@ -24,6 +24,7 @@ from jurat.app.serving import ServingSnapshot, StoreSource
 from jurat.app.wiring import App, attach_app
 from jurat.core.errors import JuratError, Unavailable
 from jurat.core.last_words import format_last_words
+from jurat.core.statements import PERIOD_S
 from jurat.domain.kinds import GATEWAY
 from jurat.gateway.app import Gateway
 from jurat.gateway.flow import Door
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _serve(born: Born, app: App) -> None:
     listener = _listen(app.settings.bind, app.settings.gateway_port)
-    ledger = await AsyncLedgerClient.connect(born.workspace.run, GATEWAY.code, timeout_s=_LEDGER_TIMEOUT_S)
+    ledger = await AsyncLedgerClient.connect(born.workspace.run, GATEWAY.code, timeout_s=_LEDGER_TIMEOUT_S, period_s=PERIOD_S)
     snapshot = ServingSnapshot(StoreSource(app.store), functools.partial(authorize, app), app.clock)
     models = UpstreamPool()
     door = Door(

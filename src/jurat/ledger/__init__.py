@@ -14,7 +14,7 @@ Writing      `sequencer` indices and commitments · `engine` the write path · `
              `producers` what entries say about producers · `salts` the newest salts · `create` the birth of logs
              `inflate` packed bodies, unpacked within a bound
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
-Its clients  `client` blocking · `async_client` for the gateway
+Its clients  `client` blocking · `async_client` for the gateway · `stream` what a producer knows of its own numbers
 Archive      `archive` the follower · `rows` `shred` columns of an event · `parts` Parquet files · `manifest` which count · `compact`
 Forgetting   `erase` rows made empty · `expire` rows taken out · `gone` what is masked, what has expired · `claim` whose the archive is
              `pick` single events · `search` for what might be left
@@ -27,4 +27,5 @@ Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verif
              `verify_witnesses` a quorum's word · `verify_tombstones` what may be gone, by the ledger's own word
              `verify_public` what everybody can see, by way of a `tile_source`
              `verify_crew` several processes · `verify_receipts` promises kept · `locate` `faults` `verdict` from what was seen to faults with names
+             `completeness` is every producer's stream whole?
 """

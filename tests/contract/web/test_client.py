@@ -221,3 +221,20 @@ def test_the_same_for_asyncio(site: Site, tmp_path: Path) -> None:
 
     asyncio.run(produce())
     assert sorted(json.loads(event.raw)["n"] for event in site.events()) == list(range(21))
+
+
+def test_the_gap_report_of_a_workspace_with_producers_of_all_sorts(site: Site, tmp_path: Path) -> None:
+    from jurat.app.complete import gaps, gaps_offline
+    from jurat.core.errors import Denied
+    from jurat.ledger.completeness import Span
+
+    with Client(site.url, site.token, spool=tmp_path / "spool") as client:
+        client.put("inference", {"n": 1})
+    app = site.live.app
+    found = gaps(app, site.live.tokens["operator"], Span())
+    assert found.is_complete, found.findings
+    (mine,) = [stream for stream in found.streams if stream.producer == site.producer]
+    assert (mine.count, mine.missing, mine.is_closed, mine.hashed_seq) == (3, 0, True, 2)
+    assert gaps_offline(app.workspace, "main", app.clock.now_ns(), Span()).is_complete
+    with pytest.raises(Denied):
+        gaps(app, site.live.tokens["business_analyst"], Span())
