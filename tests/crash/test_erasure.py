@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +18,14 @@ from tests.scenes.keeping import INFERENCE, Kept, files_with, make_kept, opened
 
 from jurat.app.bootstrap import remove_workspace
 from jurat.app.erase import approve_erasure, run_erasure, take_certificate
+from jurat.app.records import take_proof
 from jurat.app.wiring import App
 from jurat.core.errors import NotFound
+from jurat.core.jsonio import load_json
 from jurat.domain import rows
 from jurat.domain.facts_keeping import EventsErased
 from jurat.ledger.crash_points import ERASE_POINTS
+from jurat.ledger.data import verify_log as alone
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.prove import prove_event, verify_evidence
@@ -86,6 +92,14 @@ def test_an_erased_prediction_is_in_no_file_and_every_proof_still_holds(kept: Ke
         assert erasure(app, fact.request).status == "done"
 
         verify_evidence(handed_out, keys)
+        reader = kept.auditor(app)
+        left = take_proof(app, reader, f"main/inference#{stored.index}")
+        report = verify_evidence(left, keys)
+        assert (report.index, report.event, report.raw) == (stored.index, None, b"")
+        assert [step.number for step in report.steps if not step.is_checked][:1] == [2]
+        assert len(base64.b64decode(re.findall(r"extra (\S+)", load_json(left, dict)["proof"])[0])) == 60
+        plain = {each["origin"]: each for each in json.loads(log_keys_file(kept.workspace.keys).read_bytes())}
+        assert alone.check_evidence(json.loads(left), plain).endswith("whose content is not shown")
         certificate = take_certificate(app, kept.tokens["privacy"], fact.request)
         assert verify_evidence(certificate, keys).event["data"]["search"]["left_over"] == []
 

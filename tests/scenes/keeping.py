@@ -80,6 +80,14 @@ class Kept:
         assert isinstance(fact, ErasureRequested)
         return fact
 
+    def auditor(self, app: App) -> str:
+        """Return the token of somebody who may read the ledger, and nothing else."""
+        operator = self.tokens["operator"]
+        person = act(app, operator, commands.RegisterPrincipal(type=PrincipalType.PERSON, name="Auditor")).reply["principal"]
+        ends = expiry(app.clock.now_ns(), 86_400)
+        act(app, operator, commands.GrantRole(principal=person, role="auditor", reason="test", expires_at=ends))
+        return act(app, operator, commands.IssueToken(principal=person, lifetime_s=3600)).reply["token"]
+
     def approved(self, app: App, selector: str, reference: str) -> str:
         """Return the name of an erasure that one person asked for and another approved."""
         fact = self.ask(app, selector, reference)

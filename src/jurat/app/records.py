@@ -20,6 +20,7 @@ from jurat.domain.kinds import RetentionClass, kind_named
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import log_keys_file, parse_log_name
 from jurat.ledger.query import Answer
+from jurat.ledger.stored import StoredEvent
 
 MOST_EVENTS: Final = 10_000
 _LOOK_TIMEOUT_S: Final = 30.0
@@ -104,16 +105,22 @@ class ProofForm(StrEnum):
 def take_proof(app: App, token: str, event_id: str, form: ProofForm = ProofForm.EVIDENCE) -> bytes:
     """Return one event's proof, for a file that is verified offline.
 
+    Args:
+        event_id: or a place, `main/inference#17`: what was erased has no id any more, and its entry is still proved.
     Raises:
         NotFound: there is no such event.
     """
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.prove import prove_cose, prove_event, prove_inclusion
 
-    check_id("evt", event_id)
+    log_name, mark, place = event_id.partition("#")
+    if not mark:
+        check_id("evt", event_id)
+    elif not (place.isascii() and place.isdigit()) or len(place) > 18:
+        raise Malformed(f"`{event_id[:80]}` is not a place in a log", hint="write it like `main/inference#17`")
     _record(app, token, "prove", event_id)
     app.settle()
-    stored = app.events.find(event_id)
+    stored = _stored_at(app, log_name, int(place)) if mark else app.events.find(event_id)
     if stored is None:
         raise NotFound(f"there is no event `{event_id}`", hint="`jurat events` shows what there is")
     keys, log = load_log_keys(log_keys_file(app.workspace.keys)), parse_log_name(stored.log)
@@ -124,6 +131,17 @@ def take_proof(app: App, token: str, event_id: str, form: ProofForm = ProofForm.
             return prove_cose(app.workspace.ledger, stored, keys, ledger.signed_root(log))
         receipt = ledger.receipt_for(log, stored.index)
     return _witnessed(app, keys, lambda: prove_event(app.workspace.ledger, stored, keys, receipt))
+
+
+def _stored_at(app: App, log: str, index: int) -> StoredEvent:
+    from jurat.ledger.prove import entry_alone
+
+    try:
+        return app.events.at(log, index)
+    except NotFound as error:
+        if error.code != "gone":
+            raise
+        return entry_alone(app.workspace.ledger, parse_log_name(log), index)
 
 
 def _witnessed(app: App, keys: list[LogKeys], prove: Callable[[], bytes]) -> bytes:

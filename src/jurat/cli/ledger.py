@@ -20,9 +20,11 @@ jurat verify decision.json --keys log-keys.json
 
 jurat prove evt_01k9… --tlog-proof -o decision.tlog-proof
 
-jurat prove evt_01k9… --cose -o decision.cose""",
+jurat prove evt_01k9… --cose -o decision.cose
+
+jurat prove main/inference#17 -o erased.json""",
 )
-@click.argument("event")
+@click.argument("event", metavar="EVENT|LOG#INDEX")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the proof goes.")
 @click.option("--tlog-proof", "form", flag_value="tlog-proof", help="A C2SP tlog-proof, for other tools.")
 @click.option("--cose", "form", flag_value="cose", help="A COSE receipt (RFC 9942), for SCITT tools; without the event.")

@@ -87,12 +87,13 @@ def pack_extra(entry: bytes, salt: bytes, raw: bytes) -> bytes:
 
 
 def unpack_extra(extra: bytes | None) -> tuple[bytes, bytes, bytes]:
-    """Return (entry, salt, bytes of the event). The inverse of `pack_extra`.
+    """Return (entry, salt, bytes of the event). The inverse of `pack_extra`. Of an erased event the entry is all: salt and bytes are empty.
 
     Raises:
         Malformed: the proof carries no event.
     """
-    if extra is None or extra[:1] != _EXTRA_VERSION or len(extra) < 1 + ENTRY_SIZE + SALT_SIZE:
+    is_whole = extra is not None and (len(extra) == 1 + ENTRY_SIZE or len(extra) >= 1 + ENTRY_SIZE + SALT_SIZE)
+    if extra is None or not is_whole or extra[:1] != _EXTRA_VERSION:
         raise Malformed("the proof carries no event", hint="ask for the evidence file, not only for its proof; or the event was erased")
     salt_at, raw_at = 1 + ENTRY_SIZE, 1 + ENTRY_SIZE + SALT_SIZE
     return extra[1:salt_at], extra[salt_at:raw_at], extra[raw_at:]
@@ -149,7 +150,8 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
         raise _disagree("log", evidence.log, mine.log)
     entry_bytes, salt, event_bytes = unpack_extra(proof.extra)  # (2)
     entry = unpack_entry(entry_bytes)
-    if commit_event(salt, event_bytes) != entry.commitment:
+    is_shown = bool(salt)
+    if is_shown and commit_event(salt, event_bytes) != entry.commitment:
         raise Tampered("the event's bytes are not those that the entry commits to", code="event_altered", hint="somebody changed the event")
     event = decode_event_bytes(event_bytes)  # (3)
     kind = BY_CODE[entry.kind_code].name if entry.kind_code in BY_CODE else f"code-{entry.kind_code}"
@@ -179,7 +181,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
         steps=[
             Step(0, "the file can be read", True),
             Step(1, f"keys of log {mine.log} were given", True),
-            Step(2, "the event's bytes and salt give the entry's commitment", True),
+            Step(2, "the event's bytes and salt give the entry's commitment", is_shown),
             Step(3, "kind, index and the event shown are those of the bytes", True),
             Step(4, f"all {len(mine.vkeys)} keys of the log signed the checkpoint of size {checkpoint.size}", True),
             Step(5, f"the entry is leaf {proof.index} of {checkpoint.size}, by {len(proof.path)} hashes", True),

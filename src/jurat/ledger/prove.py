@@ -16,18 +16,19 @@ from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.evidence import FORMAT, EvidenceReport, decode_event_bytes, pack_extra, verify_evidence
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, parse_log_name
+from jurat.ledger.rows import kind_name
 from jurat.ledger.stored import StoredEvent
 from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.wire import SignedRoot
 from jurat.ledger.witnessed import read_witnessed
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.cose import format_cose_receipt, signed_bytes
-from jurat.merkle.entry import pack_entry
+from jurat.merkle.entry import pack_entry, unpack_entry
 from jurat.merkle.note import Ed25519Verifier, open_note, parse_vkey, verifiers_of
 from jurat.merkle.proof import TlogProof, format_proof
 from jurat.merkle.tree import hash_leaf, inclusion_path, verify_inclusion
 
-__all__ = ["EvidenceReport", "prove_cose", "prove_event", "prove_inclusion", "verify_evidence"]
+__all__ = ["EvidenceReport", "entry_alone", "prove_cose", "prove_event", "prove_inclusion", "verify_evidence"]
 
 _BLOCK = 4096  # anchor entries read at once
 
@@ -54,6 +55,21 @@ def prove_event(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys],
     raw = dump_json(evidence) + b"\n"
     verify_evidence(raw, keys)  # nothing leaves that a stranger would refuse
     return raw
+
+
+def entry_alone(ledger_root: Path, log: LogName, index: int) -> StoredEvent:
+    """Return what is left of an event that was erased or has expired: its entry, by which its place can be proved.
+
+    Raises:
+        Tampered: the log does not have it.
+    """
+    reader = ArrayReader(log.directory(ledger_root), log.entry_size)
+    try:
+        entry = unpack_entry(reader.entries(index, index + 1)[0])
+    finally:
+        reader.close()
+    fields = entry._asdict()
+    return StoredEvent(str(log), index, kind_name(fields.pop("kind_code")), **fields, salt=b"", raw=b"")
 
 
 def prove_inclusion(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys]) -> bytes:

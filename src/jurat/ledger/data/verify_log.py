@@ -223,11 +223,11 @@ def check_proof(proof: str, leaf_data: Callable[[bytes], bytes], keys: dict[str,
 
 
 def check_event(proof: str, keys: dict[str, Any]) -> tuple[int, int, bytes, bytes, bytes]:
-    """Return (index, size, root, entry, bytes of the event) of a proof that carries its event."""
+    """Return (index, size, root, entry, bytes of the event) of a proof; no bytes if it shows no content: it was erased."""
     index, size, root, extra = check_proof(proof, lambda extra: extra[1:60], keys)
     entry, salt, raw = extra[1:60], extra[60:76], extra[76:]
-    need(extra[0] == 1 and entry[0] == 1 and len(salt) == 16, "the proof carries no event")
-    need(sha256(b"jurat/commit/v1\0" + salt + raw) == entry[27:], "the event is not the one in the entry")
+    need(extra[0] == 1 and entry[0] == 1 and (len(salt) == 16 or len(extra) == 60), "the proof carries no event")
+    need(len(extra) == 60 or sha256(b"jurat/commit/v1\0" + salt + raw) == entry[27:], "the event is not the one in the entry")
     return index, size, root, entry, raw
 
 
@@ -240,7 +240,7 @@ def check_evidence(evidence: dict[str, Any], by_origin: dict[str, dict[str, Any]
     need(evidence["log"] == mine["log"], "name of the log")
     index, size, root, entry, raw = check_event(evidence["proof"], mine)
     need(index == evidence["index"] and type(evidence["index"]) is int, "the index shown is not the one proved")
-    shown, proved = (json.dumps(each, sort_keys=True) for each in (evidence["event"], json.loads(raw)))  # `true` is not 1
+    shown, proved = (json.dumps(each, sort_keys=True) for each in (evidence["event"], json.loads(raw) if raw else None))  # `true` is not 1
     need(shown == proved, "the event shown is not the one proved")
     if evidence["receipt"] is not None:
         heading, origin, batch, batch_root, times, _ = open_note(evidence["receipt"], [mine["receipt_vkey"]]).split("\n")
@@ -256,7 +256,7 @@ def check_evidence(evidence: dict[str, Any], by_origin: dict[str, dict[str, Any]
         bound = check_proof(evidence["anchor_proof"], lambda extra: extra, anchor or {})[3]
         heading_ = b"\x81" + sha256(mine["origin"].encode()) + size.to_bytes(8)
         need(len(bound) == 89 and bound[:41] == heading_ and bound[57:] == root, "the anchor is of another checkpoint")
-    return f"leaf {index} of {size} in {mine['origin']}"
+    return f"leaf {index} of {size} in {mine['origin']}" + ("" if raw else ", whose content is not shown")
 
 
 def verify(path: Path, keys: list[dict[str, Any]], kept: list[str]) -> str:
