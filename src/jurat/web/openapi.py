@@ -43,7 +43,7 @@ def make_document(routes: Sequence[Route]) -> dict[str, Any]:
             "summary": "Who may do what with which model, data set or decision; every act and every refusal on record.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**paths, **_PUBLIC},
+        "paths": {**paths, **_INGEST, **_PUBLIC},
         "components": {
             "schemas": components,
             "responses": {_response_name(status): _problem_response(text) for status, text in _problems().items()},
@@ -159,3 +159,48 @@ _PUBLIC: Final[dict[str, Any]] = {
         "A tile of hashes, or of entries (C2SP tlog-tiles)", "application/octet-stream", "tenant", "log", "level", "number"
     ),
 }
+
+
+def _recording(name: str, summary: str, gives: dict[str, Any], *parameters: dict[str, Any], takes: Sequence[str] = ()) -> dict[str, Any]:
+    envelope = {"type": "object", "required": ["data"], "properties": {"data": {"type": "object", "properties": gives}}}
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["producers"],
+        "parameters": list(parameters),
+        "responses": {
+            "200": {"description": "done", "content": {"application/json": {"schema": envelope}}},
+            **{str(status): {"$ref": f"#/components/responses/{_response_name(status)}"} for status in _problems()},
+            "422": _problem_response("an `Idempotency-Key` was used for other events"),
+        },
+        "security": [{"token": []}],
+    }
+    if takes:
+        content = {media: {"schema": {"type": "string", "format": "binary"}} for media in takes}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer"}
+_CLASS: Final = {"name": "class", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "pattern": r"^[^/\x00]+$"}}
+_HEADERS: Final = ("Idempotency-Key", "Jurat-Epoch", "Jurat-Seq")
+_INGEST: Final[dict[str, Any]] = {
+    "/api/v1/ingest": {
+        "get": _recording("get_ingest", "Who the caller is as a producer, and what was refused of it", {"producer": _COUNT, "name": _TEXT}),
+    },
+    "/api/v1/ingest/epochs": {"post": _recording("post_ingest_epochs", "An epoch that this producer never had", {"epoch": _COUNT})},
+    "/api/v1/ingest/{class}": {
+        "post": _recording(
+            "post_ingest_class", "Record events, in their own bytes, once; the answer is the receipt",
+            {"log": _TEXT, "epoch": _COUNT, "first_seq": _COUNT, "first_index": _COUNT, "count": _COUNT, "duplicate": {"type": "boolean"}},
+            _CLASS,
+            *({"name": name, "in": "header", "required": False, "schema": _TEXT} for name in _HEADERS),
+            takes=("application/x-ndjson", "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"),
+        ),
+        "get": _recording(
+            "get_ingest_class", "How far one of the caller's epochs has come", {"epoch": _COUNT, "last_seq": _COUNT},
+            _CLASS, {"name": "epoch", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}},
+        ),
+    },
+}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sqlite3
@@ -238,3 +239,28 @@ def test_the_gap_report_of_a_workspace_with_producers_of_all_sorts(site: Site, t
     assert gaps_offline(app.workspace, "main", app.clock.now_ns(), Span()).is_complete
     with pytest.raises(Denied):
         gaps(app, site.live.tokens["business_analyst"], Span())
+
+
+def test_the_gap_report_on_the_command_line(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from jurat.cli.main import run
+    from jurat.cli.session import Session
+
+    with Client(site.url, site.token, spool=tmp_path / "spool") as client:
+        client.put("inference", {"n": 1})
+    app = site.live.app
+    app.settle()
+
+    def ask(*words: str) -> tuple[int, str]:
+        code = run(["-C", str(app.workspace.root), *words], Session(opener=lambda _workspace: contextlib.nullcontext(app)))
+        return code, capsys.readouterr().out
+
+    code, said = ask("--json", "log", "gaps")
+    found = json.loads(said)
+    assert (code, found["complete"]) == (0, True)
+    assert site.producer in {stream["producer"] for stream in found["streams"]}
+    code, said = ask("verify", "--complete", "--from", "2020-01-01T00:00:00Z")
+    assert code == 0
+    assert "no number is missing" in said
+    assert ask("verify", "--from", "2020-01-01T00:00:00Z")[0] == 2
+    assert ask("verify", "--complete", "--from", "yesterday")[0] == 2
+    assert str(site.producer) in ask("producer", "list")[1]

@@ -14,6 +14,7 @@ import pytest
 from tests.wire.gateway.gateway_site import Gateway, Heard, Site, infer, site
 
 from jurat.domain import facts
+from jurat.domain.events import decode_event
 from jurat.gateway.app import MAX_BODY_BYTES
 
 
@@ -80,7 +81,7 @@ def test_every_answer_that_left_lies_in_the_ledger_where_it_says(home: Site, gat
     for heard in answers:
         parameters = heard.body["parameters"]
         log, _, index = parameters["record"].partition("#")
-        event = events[int(index)]
+        event = decode_event(home.app.events.at("main/inference", int(index)).raw)
         assert log == "inference"
         assert isinstance(event.data, facts.PredictionMade)
         assert event.data.prediction == parameters["prediction"]
