@@ -42,7 +42,7 @@ format: $(VENV)/.dev ## format the code
 
 test: $(VENV)/.dev ## every test that takes seconds; continuous integration runs this
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q -n $(XDIST) --dist loadgroup -m "not slow" tests
+	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
 test-long: $(VENV)/.dev ## the campaigns that take minutes: crash loops, fuzzing, load
 	@$(BIN)/pytest -q -m slow tests
