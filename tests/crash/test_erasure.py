@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,15 @@ from tests.scenes.keeping import INFERENCE, Kept, files_with, make_kept, opened
 from jurat.app.bootstrap import remove_workspace
 from jurat.app.erase import approve_erasure, run_erasure, take_certificate
 from jurat.app.records import take_proof
+from jurat.app.tree import Tree
 from jurat.app.wiring import App
-from jurat.core.errors import NotFound
+from jurat.core.errors import Conflict, NotFound, Unavailable
 from jurat.core.jsonio import load_json
+from jurat.core.settings import load_settings
 from jurat.domain import rows
 from jurat.domain.facts_keeping import EventsErased
+from jurat.ledger.archive import Follower
+from jurat.ledger.claim import claimed_archive
 from jurat.ledger.crash_points import ERASE_POINTS
 from jurat.ledger.data import verify_log as alone
 from jurat.ledger.keys import load_log_keys
@@ -102,6 +107,27 @@ def test_an_erased_prediction_is_in_no_file_and_every_proof_still_holds(kept: Ke
         assert alone.check_evidence(json.loads(left), plain).endswith("whose content is not shown")
         certificate = take_certificate(app, kept.tokens["privacy"], fact.request)
         assert verify_evidence(certificate, keys).event["data"]["search"]["left_over"] == []
+
+
+def test_an_erasure_beside_a_serving_tree_makes_the_worker_let_go_and_go_on(kept: Kept) -> None:
+    settings = load_settings(kept.workspace)
+    with Tree(kept.workspace, settings, mode="serve", throwaway=True) as tree, opened(kept) as app:
+        assert app.relay is None, "the tree's own worker keeps the archive"
+        victim, *_ = kept.record(20)
+        stored = app.events.find_prediction(victim)[0]
+        request = kept.approved(app, "subject", victim)
+        worker = tree.pids["relay"]
+        run_erasure(app, kept.tokens["operator"], request)
+        kept.erased.add(stored.raw)
+        assert_gone(kept, app, victim, stored)
+        with claimed_archive(app.workspace.ledger, "main"):
+            impatient = claimed_archive(app.workspace.ledger, "main", patience_s=0.3)
+            with pytest.raises(Unavailable, match="does not let go"), impatient:
+                pass
+        time.sleep(3)
+        assert Path(f"/proc/{worker}/fd").exists(), "the same worker"
+        with pytest.raises(Conflict, match="another process keeps"):  # has taken the archive up again
+            Follower(app.workspace.ledger, "main")
 
 
 @pytest.mark.slow

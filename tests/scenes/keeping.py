@@ -112,7 +112,7 @@ def make_kept(root: Path, *earlier: tuple[int, float]) -> Kept:
                 ledger.publish()
 
     with mock.patch("jurat.app.bootstrap.create_ledger", create_and_record):
-        made = init_workspace(root, operator_name="Olga", throwaway=True)
+        made = init_workspace(root, operator_name="Olga", settings=Settings(api_port=0, gateway_port=0), throwaway=True)
     kept.tokens["operator"], kept.ids["operator"] = (made.workspace.credentials / "operator.token").read_text().strip(), made.operator
     with open_app(made.workspace, throwaway=True) as app:
         for name in ("privacy", "second"):

@@ -31,6 +31,7 @@ from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.policy.gatefile import parse_gates
 from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
+from jurat.policy.retentionfile import default_retention
 from jurat.store.connect import remove_database
 
 _BOOTSTRAP_TOKEN_S: Final = 30 * 86_400
@@ -112,6 +113,7 @@ def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str]
     for folder in _FOLDERS:
         (workspace.root / folder).mkdir(mode=0o755 if folder == "policies" else 0o700)
     write_whole(workspace.gates_file, gates.encode())
+    write_whole(workspace.retention_file, default_retention().encode())
     for name, text in sources.items():
         write_whole(workspace.policies / name, text.encode())
     write_whole(workspace.settings_file, format_settings(settings).encode())
