@@ -272,7 +272,7 @@ def test_a_port_in_use_is_said_and_nothing_starts(home: Site, gateway: Gateway, 
     before = path.read_text()
     path.write_text(before.replace("gateway_port = 0", f"gateway_port = {gateway.port}"))
     try:
-        with pytest.raises(AssertionError, match=f"cannot listen on `127.0.0.1:{gateway.port}`"):
+        with pytest.raises(AssertionError, match=f"`127.0.0.1:{gateway.port}` cannot be listened on"):
             Gateway(home.workspace)
     finally:
         path.write_text(before)
