@@ -19,7 +19,7 @@ from tests.scenes.keeping import INFERENCE, Kept, files_with, make_kept, opened
 
 from jurat.app.bootstrap import remove_workspace
 from jurat.app.erase import approve_erasure, run_erasure, take_certificate
-from jurat.app.records import take_proof
+from jurat.app.records import ask_sql, take_proof
 from jurat.app.tree import Tree
 from jurat.app.wiring import App
 from jurat.core.errors import Conflict, NotFound, Unavailable
@@ -35,6 +35,7 @@ from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.prove import prove_event, verify_evidence
 from jurat.ledger.stored import StoredEvent
+from jurat.store.cluster import cluster_elsewhere
 
 pytestmark = [pytest.mark.xdist_group("erasure"), pytest.mark.timeout(300)]
 
@@ -128,6 +129,21 @@ def test_an_erasure_beside_a_serving_tree_makes_the_worker_let_go_and_go_on(kept
         assert Path(f"/proc/{worker}/fd").exists(), "the same worker"
         with pytest.raises(Conflict, match="another process keeps"):  # has taken the archive up again
             Follower(app.workspace.ledger, "main")
+
+
+def test_what_passed_through_postgresql_is_gone_from_its_files_too(kept: Kept) -> None:
+    with opened(kept) as app:
+        auditor, question = kept.auditor(app), f"SELECT 'asked by nobody {os.urandom(8).hex()}'"
+        ask_sql(app, auditor, question)
+        app.settle()
+        stored = next(event for event in app.events.scan(classes=["access"]) if question.encode() in event.raw)
+        cluster = cluster_elsewhere(kept.workspace) or kept.workspace.postgres
+        assert files_with(cluster, stored.raw), "its dead rows and its log still hold it"
+        request = kept.approved(app, "event", load_json(stored.raw, dict)["id"])
+        run_erasure(app, kept.tokens["operator"], request)
+        for place in (cluster, kept.workspace.root):
+            assert files_with(place, stored.raw) == []
+        assert kept.verify().faults == []
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ from jurat.ledger.pick import pick_by_text, pick_places
 from jurat.ledger.prove import prove_event
 from jurat.ledger.search import search_workspace
 from jurat.ledger.stored import StoredEvent
+from jurat.store.cluster import cluster_elsewhere
 from jurat.store.connect import attach_database
 from jurat.store.scrub import scrub
 
@@ -217,7 +218,16 @@ def await_segments(app: App, segment: int) -> None:
 def _search(app: App, row: rows.Erasure, found: Sequence[StoredEvent]) -> Search:
     """Look for what was there a moment ago, and for any row of these events that still has content."""
     scrub(attach_database(app.workspace).dsn("owner"))
-    return search_workspace(app.workspace.root, [event.raw for event in found], [event.salt for event in found], row.events)
+    raws, salts = [event.raw for event in found], [event.salt for event in found]
+    searched = search_workspace(app.workspace.root, raws, salts, row.events)
+    elsewhere = cluster_elsewhere(app.workspace)  # the embedded PostgreSQL, where it could not lie in the workspace
+    if elsewhere is None:
+        return searched
+    there = search_workspace(elsewhere, raws, salts, row.events)
+    return Search(
+        files=searched.files + there.files, size_bytes=searched.size_bytes + there.size_bytes, archive_rows=searched.archive_rows,
+        needles=searched.needles, left_over=[*searched.left_over, *(f"postgres/{name}" for name in there.left_over)],
+    )  # fmt: skip
 
 
 def _events_dir(app: App) -> Path:

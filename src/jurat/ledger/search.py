@@ -7,7 +7,7 @@ and compared from there. Knows bytes; where events lie and which must be gone is
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +67,7 @@ def search_workspace(root: Path, texts: Sequence[bytes], salts: Sequence[bytes],
     files = size_bytes = rows = 0
     left_over: list[str] = []
     wanted, wanted_salts = set(texts), set(salts)
-    for path in _files_below(root):
+    for path in _files_below(root, lambda folder: left_over.append(folder.relative_to(root).as_posix())):
         name = path.relative_to(root).as_posix()
         try:
             files += 1
@@ -123,8 +123,14 @@ def _is_in_archive_file(path: Path, texts: set[bytes], salts: set[bytes], events
         raise OSError("not readable as an archive file") from error
 
 
-def _files_below(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
+def _files_below(root: Path, note_closed: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield every file; `note_closed` is told of each folder that cannot be looked into."""
+
+    def failed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            note_closed(Path(error.filename))
+
+    for folder, _, names in os.walk(root, onerror=failed):
         for name in names:
             path = Path(folder, name)
             if path.is_file() and not path.is_symlink():

@@ -54,6 +54,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool  # the data was made; if it is gone, it is lost and not new
 
 
+def cluster_elsewhere(workspace: Workspace) -> Path | None:
+    """Return where the embedded cluster's files lie if that is outside the workspace; None if inside, or if there is none."""
+    try:
+        found = load_json((workspace.postgres / "location.json").read_bytes(), Location, what="`location.json`")
+    except FileNotFoundError:
+        return None
+    directory = Path(found.directory)
+    return None if directory.is_relative_to(workspace.root) else directory
+
+
 class Cluster:
     """The embedded PostgreSQL of one workspace.
 
