@@ -1,9 +1,12 @@
-"""For all tests: names that workers agree on."""
+"""For all tests: names that workers agree on, and no stopwatch on examples."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("jurat", deadline=None)  # a busy machine is not a wrong answer; pytest-timeout bounds each test
+settings.load_profile("jurat")
 _LONGEST = 60
 
 
