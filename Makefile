@@ -65,11 +65,15 @@ clean: ## remove what the above left (not ./jurat-demo)
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "jurat needs Python 3.11 or later; name one: make PYTHON=python3.12 demo" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
+
+# uv, where the machine has none: pip brings the pinned one.
+$(VENV)/.uv: | $(VENV)/bin/python
 	@command -v uv >/dev/null 2>&1 || { \
 	  $(PYTHON) -m venv $(VENV)/bootstrap && \
 	  $(VENV)/bootstrap/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r locks/uv.txt; }
+	@touch $@
 
-$(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/.uv
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/run.txt
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/build.txt
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
