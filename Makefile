@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null || echo $(VENV)/bootstrap/bin/uv)
 DEMO   ?= jurat-demo
+COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 XDIST  ?= 2
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
@@ -44,16 +45,18 @@ test: $(VENV)/.dev ## every test that takes seconds; continuous integration runs
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
-test-long: $(VENV)/.dev ## the campaigns that take minutes: crash loops, fuzzing, load
+test-long: $(VENV)/.interop ## the campaigns that take minutes: crash loops, fuzzing, load
 	@$(BIN)/pytest -q -m slow tests
 
-bench: $(VENV)/.dev ## measure, as ratios in one run; writes bench/results.jsonl
+bench: $(VENV)/.dev $(VENV)/.peers ## measure, as ratios in one run; writes bench/results.jsonl
 	@$(BIN)/python -m bench.run
 
 ##@ Package
 lock: $(VENV)/.dev ## resolve pyproject.toml again
-	@$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o locks/run.txt
-	@$(UV) pip compile -q pyproject.toml --group test --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c locks/run.txt -o locks/dev.txt
+	@$(COMPILE) pyproject.toml --upgrade -o locks/run.txt
+	@$(COMPILE) pyproject.toml --upgrade --extra objects --group test --group dev -c locks/run.txt -o locks/dev.txt
+	@$(COMPILE) pyproject.toml --upgrade --extra objects --group test --group dev --group interop -c locks/dev.txt -o locks/interop.txt
+	@$(COMPILE) --group peers --upgrade -o locks/peers.txt
 
 wheel: $(VENV)/.dev ## build dist/jurat-*.whl
 	@rm -rf dist && $(UV) build -q --wheel --no-build-isolation --python $(BIN)/python
@@ -81,4 +84,15 @@ $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/.uv
 
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/.run
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/dev.txt
+	@touch $@
+
+# Other people's programs that the campaigns put Jurat before.
+$(VENV)/.interop: locks/interop.txt | $(VENV)/.dev
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/interop.txt
+	@touch $@
+
+# Peers that `make bench` measures beside Jurat, in an environment of their own: their pins and licences are not ours.
+$(VENV)/.peers: locks/peers.txt | $(VENV)/.dev
+	@$(PYTHON) -m venv $(VENV)/peers
+	@$(UV) pip install -q --python $(VENV)/peers/bin/python --require-hashes --only-binary :all: -r locks/peers.txt
 	@touch $@
