@@ -9,11 +9,13 @@ import argparse
 import os
 import select
 import signal
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jurat.core.errors import Unavailable
 from jurat.core.workspace import Workspace
 
 
@@ -40,6 +42,24 @@ def parse_birth(argv: list[str] | None = None) -> Born:
     parser.add_argument("--ready-fd", type=int, default=-1)
     found = parser.parse_args(argv)
     return Born(Workspace(found.workspace.absolute()), found.parent_fd, found.ready_fd)
+
+
+def listen_on(host: str, port: int, *, setting: str) -> socket.socket:
+    """Return a door that accepts connections; port 0 takes a free one.
+
+    Raises `Unavailable` (`port_in_use`), which names the `setting` to change.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        # `create_server` writes the address into `strerror` once more; a name that does not resolve has a number below 0
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise Unavailable(
+            f"`{host}:{port}` cannot be listened on: {why.lower()}",
+            hint=f"stop what uses that port, or set another `{setting}` in `jurat.toml`; 0 takes a free one",
+            code="port_in_use",
+        ) from error
 
 
 def watch_parent(parent_fd: int) -> None:

@@ -19,10 +19,10 @@ import uvicorn
 import uvloop
 
 from jurat.app.authorize import authorize
-from jurat.app.process import Born, parse_birth, watch_parent
+from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.serving import ServingSnapshot, StoreSource
 from jurat.app.wiring import App, attach_app
-from jurat.core.errors import JuratError, Unavailable
+from jurat.core.errors import JuratError
 from jurat.core.last_words import format_last_words
 from jurat.core.statements import PERIOD_S
 from jurat.domain.kinds import GATEWAY
@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _serve(born: Born, app: App) -> None:
-    listener = _listen(app.settings.bind, app.settings.gateway_port)
+    listener = listen_on(app.settings.bind, app.settings.gateway_port, setting="gateway_port")
+    listener.setblocking(False)
     ledger = await AsyncLedgerClient.connect(born.workspace.run, GATEWAY.code, timeout_s=_LEDGER_TIMEOUT_S, period_s=PERIOD_S)
     snapshot = ServingSnapshot(StoreSource(app.store), functools.partial(authorize, app), app.clock)
     models = UpstreamPool()
@@ -99,24 +100,6 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()  # what lives as long as the process is not looked at again and again
         self._born.say_ready(self._port)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        raise Unavailable(
-            f"`{host}:{port}` cannot be listened on: {(error.strerror or 'unknown').lower()}",
-            hint="stop what uses that port, or set another `gateway_port` in `jurat.toml`; 0 takes a free one",
-            code="port_in_use",
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 if __name__ == "__main__":

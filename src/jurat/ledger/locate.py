@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from jurat.ledger.arrays import root_of_edge
 from jurat.ledger.verify_log import LogFiles, TreeCheck
 from jurat.merkle.tile import TILE_WIDTH
-from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, hash_leaf, hash_leaves, hash_node, root_of
+from jurat.merkle.tree import hash_leaf, hash_leaves, root_of
 
 _MAX_TRIES: Final = 4096  # combinations per tile; each costs 255 hashes
 _MAX_TILES: Final = 10_000  # kept in memory, 16 kB each
@@ -60,14 +61,14 @@ class _Search:
         ]  # fmt: skip
         unfinished = [count % TILE_WIDTH for count in self.counts]
 
-        def root_of_edge(hashes: Sequence[bytes]) -> bytes:
+        def root_with(hashes: Sequence[bytes]) -> bytes:
             at, tiles = 0, []
             for width in unfinished:
                 tiles.append(hashes[at : at + width])
                 at += width
-            return _root_of_tiles(tiles)
+            return root_of_edge(tiles)
 
-        if not self._settle(edge, root_of_edge, root):
+        if not self._settle(edge, root_with, root):
             self.found.unknown.append((0, self.check.size))
             return self.found
         waiting = [node for node in edge if node[0]]
@@ -177,18 +178,3 @@ def _level_counts(size: int) -> list[int]:
     while counts[-1] >= TILE_WIDTH:
         counts.append(counts[-1] // TILE_WIDTH)
     return counts
-
-
-def _root_of_tiles(tiles: Sequence[Sequence[bytes]]) -> bytes:
-    """Return the root of a tree whose unfinished tiles, L0 first, hold these hashes."""
-    root: bytes | None = None
-    for hashes in tiles:
-        end, span = len(hashes), 1
-        while end:
-            if end & span:
-                subtree = root_of(hashes[end - span : end])
-                root = subtree if root is None else hash_node(subtree, root)
-                end -= span
-            span <<= 1
-    assert root is None or len(root) == HASH_SIZE
-    return EMPTY_ROOT if root is None else root

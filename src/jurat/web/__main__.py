@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
 
 import uvicorn
 
-from jurat.app.process import Born, parse_birth, watch_parent
+from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.wiring import attach_app
-from jurat.core.errors import JuratError, Unavailable
+from jurat.core.errors import JuratError
 from jurat.core.last_words import format_last_words
-from jurat.core.settings import Settings
 from jurat.web.asgi import make_asgi
 
 _GRACE_S = 2
@@ -25,7 +23,10 @@ def main() -> int:
     # uvicorn handles the signal while it serves, and raises it again at its end; here it has done its work by then.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        with attach_app(born.workspace, application="web") as app, _listen(app.settings) as door:
+        with (
+            attach_app(born.workspace, application="web") as app,
+            listen_on(app.settings.bind, app.settings.api_port, setting="api_port") as door,
+        ):
             config = uvicorn.Config(
                 make_asgi(app), http="httptools", loop="uvloop", lifespan="off", log_level="warning", access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=15, limit_concurrency=512,
@@ -48,19 +49,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._born.say_ready(self._port)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        return socket.create_server((settings.bind, settings.api_port), backlog=256)
-    except OSError as error:
-        # `create_server` writes the address into `strerror` once more; a name that does not resolve has a number below 0
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-        raise Unavailable(
-            f"`{settings.bind}:{settings.api_port}` cannot be listened on: {why.lower()}",
-            hint="stop what uses that port, or set another `api_port` in `jurat.toml`; 0 takes a free one",
-            code="port_in_use",
-        ) from error
 
 
 if __name__ == "__main__":
