@@ -16,6 +16,10 @@
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
 `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
+`facts_access` `commands_access` `evolve_access`  rules of duties, requests for access, break-glass, reviews
+`duties` what one person may not do beside another · `decide_duties` the rules of it, and notices
+`grants` scopes, approvals, ends of grants · `decide_grants` grants and requests for them
+`decide_breakglass` past the approvers, in an emergency · `decide_review` every grant looked at again
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

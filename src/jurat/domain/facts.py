@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from jurat.domain.facts_access import ACCESS_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
 from jurat.domain.values import (
     Artefacts,
@@ -77,13 +78,16 @@ class ProducerRegistered(Fact, frozen=True, kw_only=True):
 # --- access ----------------------------------------------------------------------------------------------------------
 
 
-class RoleGranted(Fact, frozen=True, kw_only=True):
+class RoleGranted(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what was written without the last fields stays as it was
     grant: str
     principal: str
     role: str
     scope: str  # a resource prefix such as `models/dev/`, or `*`
     reason: str
     expires_at: str | None  # None only for the bootstrap grant
+    request: str = ""  # the request that it answers
+    break_glass: str = ""  # the window that it lives in
+    watched: list[str] = []  # noqa: RUF012 - a struct copies its default; conflicts of duties that are asked for when acting
 
 
 class RoleRevoked(Fact, frozen=True, kw_only=True):
@@ -328,5 +332,6 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "guardrail.failed.v1": GuardrailFailed,
     "event.rejected.v1": EventRejected,
     **KEEPING_FACTS,
+    **ACCESS_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

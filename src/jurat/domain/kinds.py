@@ -88,6 +88,20 @@ CATALOGUE: Final = (
     Kind(97, "access.observed.v1", _C.ACCESS, "an outside producer's event, in its own bytes"),
     Kind(98, "configuration.observed.v1", _C.CONFIGURATION, "an outside producer's event, in its own bytes"),
     Kind(99, "error.observed.v1", _C.ERROR, "an outside producer's event, in its own bytes"),
+    Kind(120, "access_rules.applied.v1", _C.CONFIGURATION, "these duties, approvals, break-glass and reviews are the rules from now on"),
+    Kind(121, "access.requested.v1", _C.ACCESS, "somebody asked for a role, for a reason, for a time"),
+    Kind(122, "access.approved.v1", _C.ACCESS, "one person said yes to exactly this access"),
+    Kind(123, "access.rejected.v1", _C.ACCESS, "one person said no to an access, with a reason"),
+    Kind(124, "role.expired.v1", _C.ACCESS, "a grant had ended by itself; a clock took note"),
+    Kind(125, "glass.broken.v1", _C.ACCESS, "somebody took a role in an emergency, past those who would have been asked"),
+    Kind(126, "glass.closed.v1", _C.ACCESS, "a break-glass window is over, and its grant with it"),
+    Kind(127, "glass.reviewed.v1", _C.ACCESS, "somebody else looked at every act in a break-glass window"),
+    Kind(128, "notice.given.v1", _C.ACCESS, "a person was told of something that concerns them"),
+    Kind(129, "notice.seen.v1", _C.ACCESS, "a person took note of a notice"),
+    Kind(130, "drill.reported.v1", _C.ACCESS, "break-glass was drilled, and this is how long each step took"),
+    Kind(131, "review.opened.v1", _C.ACCESS, "every live grant was put before somebody who answers for it, with its use"),
+    Kind(132, "review.answered.v1", _C.ACCESS, "one person said whether a grant stays"),
+    Kind(133, "review.closed.v1", _C.ACCESS, "an access review is over; what nobody answered for is gone"),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}

@@ -3,6 +3,7 @@
 `metrics`    what a gate may measure: scale, better side, believable range
 `conditions` `latency_p99 <= 100ms`: read once, checked against measurements, three verdicts
 `gatefile`   the gates before `staging` and `production`, strict YAML
+`accessrules` duties, conflicts, approvals, break-glass, reviews, strict YAML
 `retentionfile` how long events are kept and what the law asks for, strict YAML
 `plainyaml`  YAML at its plainest, each refusal with its line
 `resources`  `models/prod/churn@2.3.1`: paths of what is acted on, as policies see them
