@@ -56,7 +56,7 @@ def made(home: Site) -> dict[str, facts.PredictionMade]:
     return {data.prediction: data for data in found if isinstance(data, facts.PredictionMade)}
 
 
-def eventually(check: object, timeout_s: float = 5.0) -> None:
+def eventually(check: object, timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not check():  # type: ignore[operator]
         assert time.monotonic() < deadline
