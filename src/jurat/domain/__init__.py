@@ -17,9 +17,12 @@
 `decide`    command → events: the law; its last lines are the table of contents
 `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
 `facts_access` `commands_access` `evolve_access`  rules of duties, requests for access, break-glass, reviews
+`facts_identity` `commands_identity` `decide_identity` `evolve_identity`  sessions, token keys, providers, trust in workloads
 `duties` what one person may not do beside another · `decide_duties` the rules of it, and notices
 `grants` scopes, approvals, ends of grants · `decide_grants` grants and requests for them
 `decide_breakglass` past the approvers, in an emergency · `decide_review` every grant looked at again
+`facts_people` `commands_people` `decide_people` `evolve_people`  the life of principals, links, passkeys · `decide_directory` SCIM
+`endings` what dies with a principal · `known` what the vault tells the law
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from jurat.domain import commands, commands_keeping, decide_access, decide_keeping, decide_models, decide_requests
+from jurat.domain import (
+    commands,
+    commands_identity,
+    commands_keeping,
+    commands_people,
+    decide_access,
+    decide_directory,
+    decide_identity,
+    decide_keeping,
+    decide_models,
+    decide_people,
+    decide_requests,
+)
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
 from jurat.domain.events import Event
@@ -58,4 +70,24 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands_keeping.StartErasure: decide_keeping.start_erasure,
     commands_keeping.FinishErasure: decide_keeping.finish_erasure,
     commands_keeping.RecordExpiry: decide_keeping.record_expiry,
+    commands_identity.OpenSession: decide_identity.open_session,
+    commands_identity.EndSession: decide_identity.end_session,
+    commands_identity.MintToken: decide_identity.mint_token,
+    commands_identity.RotateTokenKeys: decide_identity.rotate_token_keys,
+    commands_identity.RegisterProvider: decide_identity.register_provider,
+    commands_identity.RemoveProvider: decide_identity.remove_provider,
+    commands_identity.DeclareTrust: decide_identity.declare_trust,
+    commands_identity.EndTrust: decide_identity.end_trust,
+    commands_identity.InviteIdentity: decide_identity.invite_identity,
+    commands_people.Deactivate: decide_people.deactivate,
+    commands_people.Reactivate: decide_people.reactivate,
+    commands_people.TransferOwnership: decide_people.transfer_ownership,
+    commands_people.IssueLink: decide_people.issue_link,
+    commands_people.AddPasskey: decide_people.add_passkey,
+    commands_people.RemovePasskey: decide_people.remove_passkey,
+    commands_people.DescribePerson: decide_directory.describe_person,
+    commands_people.RemovePerson: decide_directory.remove_person,
+    commands_people.DefineGroup: decide_directory.define_group,
+    commands_people.RemoveGroup: decide_directory.remove_group,
+    commands_people.ApplyGroupRoles: decide_directory.apply_group_roles,
 }

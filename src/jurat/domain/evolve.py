@@ -11,9 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from jurat.core.errors import Tampered
+from jurat.domain import evolve_identity as identity
 from jurat.domain import evolve_keeping as keeping
-from jurat.domain import facts, facts_keeping, rows
+from jurat.domain import evolve_people as people
+from jurat.domain import facts, facts_identity, facts_keeping, facts_people, rows
 from jurat.domain.events import Event
+from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
 from jurat.domain.state import Put, State
@@ -26,7 +29,7 @@ def evolve(state: State, event: Event) -> list[Put]:
         Tampered: the event speaks of something that no earlier event made.
     """
     change = CHANGES.get(type(event.data))
-    return change(state, event, event.data) if change else []
+    return [*change(state, event, event.data), *deeds_of(state, event)] if change else []
 
 
 def evidence_key(version: str, evidence_type: str) -> str:
@@ -42,9 +45,10 @@ def _principal_registered(state: State, event: Event, data: facts.PrincipalRegis
 def _role_granted(state: State, event: Event, data: facts.RoleGranted) -> list[Put]:
     row = rows.Grant(
         as_of=event.id, grant=data.grant, principal=data.principal, role=data.role, scope=data.scope,
-        reason=data.reason, granted_by=event.actor.principal, expires_at=data.expires_at,
+        reason=data.reason, granted_by=event.actor.principal, expires_at=data.expires_at, group=data.group, granted_at=event.at,
+        request=data.request, break_glass=data.break_glass,
     )  # fmt: skip
-    return [Put("grants", data.grant, row)]
+    return [Put("grants", data.grant, row), *answered_by_grant(state, event, data)]
 
 
 def _role_revoked(state: State, event: Event, data: facts.RoleRevoked) -> list[Put]:
@@ -178,4 +182,19 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_keeping.ErasureRejected: keeping.erasure_rejected,
     facts_keeping.ErasureStarted: keeping.erasure_started,
     facts_keeping.EventsErased: keeping.events_erased,
+    facts_identity.SessionOpened: identity.session_opened,
+    facts_identity.SessionEnded: identity.session_ended,
+    facts_identity.TokenKeysRotated: identity.token_keys_rotated,
+    facts_identity.ProviderRegistered: identity.provider_registered,
+    facts_identity.ProviderRemoved: identity.provider_removed,
+    facts_identity.TrustDeclared: identity.trust_declared,
+    facts_identity.TrustEnded: identity.trust_ended,
+    facts_people.PrincipalDeactivated: people.principal_deactivated,
+    facts_people.PrincipalReactivated: people.principal_reactivated,
+    facts_people.OwnershipTransferred: people.ownership_transferred,
+    facts_people.PersonDescribed: people.person_described,
+    facts_people.GroupDefined: people.group_defined,
+    facts_people.GroupRemoved: people.group_removed,
+    facts_people.GroupRolesApplied: people.group_roles_applied,
+    **ACCESS_CHANGES,
 }

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jurat.domain.facts_access import ACCESS_FACTS
+from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
+from jurat.domain.facts_people import PEOPLE_FACTS
 from jurat.domain.values import (
     Artefacts,
     Clause,
@@ -88,6 +90,7 @@ class RoleGranted(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what 
     request: str = ""  # the request that it answers
     break_glass: str = ""  # the window that it lives in
     watched: list[str] = []  # noqa: RUF012 - a struct copies its default; conflicts of duties that are asked for when acting
+    group: str = ""  # the directory's group that gives it
 
 
 class RoleRevoked(Fact, frozen=True, kw_only=True):
@@ -97,11 +100,16 @@ class RoleRevoked(Fact, frozen=True, kw_only=True):
     reason: str
 
 
-class TokenIssued(Fact, frozen=True, kw_only=True):
+class TokenIssued(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what was issued before these fields keeps its bytes
     token: str
     principal: str
     chain: list[str]
     expires_at: str
+    audience: list[str] = []  # noqa: RUF012 - doors that it opens; empty: every door
+    jkt: str = ""  # thumbprint of the key that must come with it; empty: whoever has it may use it
+    session: str = ""  # with which it ends
+    form: str = "opaque"  # or `jwt`
+    how: str = ""  # what it was given for: `refresh`, `exchange`, `workload`, …
 
 
 class TokenRevoked(Fact, frozen=True, kw_only=True):
@@ -332,6 +340,8 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "guardrail.failed.v1": GuardrailFailed,
     "event.rejected.v1": EventRejected,
     **KEEPING_FACTS,
+    **IDENTITY_FACTS,
+    **PEOPLE_FACTS,
     **ACCESS_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

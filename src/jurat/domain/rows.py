@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from jurat.domain.facts_access import ReviewItem
 from jurat.domain.facts_keeping import Places
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
@@ -25,6 +26,7 @@ class Principal(Row, frozen=True, kw_only=True):
     owner: str | None
     name: str | None
     active: bool = True
+    directory: str = ""  # the service that made this person known, and may say more of them
 
 
 class Grant(Row, frozen=True, kw_only=True):
@@ -35,6 +37,12 @@ class Grant(Row, frozen=True, kw_only=True):
     reason: str
     granted_by: str
     expires_at: str | None
+    group: str = ""  # the directory's group that gives it
+    granted_at: str = ""
+    request: str = ""
+    break_glass: str = ""
+    review: str = ""  # the open review that asks for it
+    review_due: str = ""  # unanswered by then, it ends; empty: no review asks, or it was answered
 
 
 class PolicySetInForce(Row, frozen=True, kw_only=True):
@@ -184,6 +192,149 @@ class Erasure(Row, frozen=True, kw_only=True):
     certificate: str = ""  # event id of `events.erased.v1`
 
 
+class Group(Row, frozen=True, kw_only=True):
+    """A directory's group. Its members are that directory's own people and groups."""
+
+    group: str
+    directory: str
+    name: str
+    people: list[str]
+    groups: list[str]
+    external_id: str = ""
+
+
+class GroupRolesInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    source: str
+
+
+class Session(Row, frozen=True, kw_only=True):
+    """A session that has not been ended; whether its time is over, its reader looks."""
+
+    session: str
+    principal: str
+    chain: list[str]
+    method: str
+    opened_at: str
+    expires_at: str
+    jkt: str = ""
+
+
+class TokenKeys(Row, frozen=True, kw_only=True):
+    """Key `current`. Public keys; the first signs."""
+
+    issuer: str
+    keys: list[dict[str, Any]]
+    since: str
+
+
+class Provider(Row, frozen=True, kw_only=True):
+    provider: str
+    issuer: str
+    client_id: str
+    scopes: list[str]
+
+
+class Trust(Row, frozen=True, kw_only=True):
+    """Which workloads' tokens are believed, and whose word they are."""
+
+    trust: str
+    form: str
+    issuer: str
+    audience: str
+    claims: dict[str, str]
+    principal: str
+    keys: list[dict[str, Any]]
+
+
+class AccessRulesInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    source: str
+
+
+class Deed(Row, frozen=True, kw_only=True):
+    """What somebody did to a version or a data set, once or often: what duties are held apart by. Key: all three."""
+
+    subject: str
+    permission: str
+    person: str
+
+
+class AccessRequest(Row, frozen=True, kw_only=True):
+    request: str
+    principal: str
+    asking_person: str
+    role: str
+    scope: str
+    lifetime_s: float
+    reason: str
+    renews: str
+    approvers: list[str]
+    shown: dict[str, Any]
+    shown_digest: str
+    expires_at: str
+    approvals: list[Approval] = []
+    status: str = "waiting_for_approvers"  # granted | rejected | void
+    grant: str = ""
+
+
+class Glass(Row, frozen=True, kw_only=True):
+    """One break-glass window and the review after it."""
+
+    glass: str
+    person: str
+    grant: str
+    role: str
+    scope: str
+    reason: str
+    ticket: str
+    drill: bool
+    opened_at: str
+    expires_at: str
+    review_due: str
+    closed_at: str = ""
+    verdict: str = ""  # empty: not reviewed yet
+
+
+class Notice(Row, frozen=True, kw_only=True):
+    """Something that a person was told; a notice that was seen has no row."""
+
+    notice: str
+    to: str
+    about: str
+    subject: str
+    text: str
+    at: str
+
+
+class Review(Row, frozen=True, kw_only=True):
+    review: str
+    opened_by: str
+    opened_at: str
+    due_at: str
+    reason: str
+    count: int
+    status: str = "open"  # closed
+    closed: str = ""  # event id
+
+
+class Answer(Row, frozen=True, kw_only=True):
+    """One grant of a review, and what was answered. Key `<review>/<grant>`."""
+
+    review: str
+    item: ReviewItem
+    decider: str
+    grant: str
+    answer: str = ""  # keep | remove; empty: not yet
+    answered_by: str = ""
+    reason: str = ""
+    reminded: int = 0  # how many reminders went out
+
+
 ROWS: Final[dict[str, type[Row]]] = {
     "principals": Principal,
     "grants": Grant,
@@ -200,5 +351,18 @@ ROWS: Final[dict[str, type[Row]]] = {
     "retention_tables": RetentionInForce,
     "holds": Hold,
     "erasures": Erasure,
+    "access_rules": AccessRulesInForce,
+    "deeds": Deed,
+    "access_requests": AccessRequest,
+    "glass": Glass,
+    "notices": Notice,
+    "reviews": Review,
+    "answers": Answer,
+    "sessions": Session,
+    "token_keys": TokenKeys,
+    "providers": Provider,
+    "trusts": Trust,
+    "groups": Group,
+    "group_roles": GroupRolesInForce,
 }
 TABLE_OF: Final = {row: table for table, row in ROWS.items()}
