@@ -5,7 +5,7 @@
 `facts`     what each kind of event says (its `data`)
 `events`    the envelope around a fact; bytes in and out
 `commands`  what can be asked for, with the permission each one needs
-`rows`      what holds now, one type per table
+`rows`      what holds now, one type per table (`row`, `rows_registry`)
 `state`     how rows are read; the in-memory state
 `evolve`    event → rows: the only way that state changes
 `stages`    experiment → development → staging → production → retired
@@ -13,6 +13,7 @@
 `roles`     which roles a principal holds now, and which person stands behind it
 `quorum`    how many different people really said yes
 `gates`     evidence against the gate file, with three verdicts
+`decisions`  what the policies were asked and said, as it is recorded
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
 `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
@@ -24,5 +25,7 @@
 `facts_people` `commands_people` `decide_people` `evolve_people`  the life of principals, links, passkeys · `decide_directory` SCIM
 `endings` what dies with a principal · `known` what the vault tells the law
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
+`facts_registry` `commands_registry` `decide_registry` `decide_registry_moves` `evolve_registry`  the registry as MLflow's clients know it
+`registry` its entries, by name and number · `registry_names` what may be called how, and what is protected
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

@@ -15,14 +15,21 @@ from jurat.domain import (
     commands_people,
     decide_access,
     decide_directory,
+    decide_duties,
+    decide_grants,
     decide_identity,
     decide_keeping,
     decide_models,
     decide_people,
+    decide_registry,
+    decide_registry_moves,
     decide_requests,
 )
+from jurat.domain import commands_access as access
+from jurat.domain import commands_registry as registry
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
+from jurat.domain.duties import refuse_conflicting_act
 from jurat.domain.events import Event
 from jurat.domain.state import State
 
@@ -34,7 +41,9 @@ def decide(state: State, command: Command, context: Context) -> list[Event]:
         Malformed, NotFound: the command cannot be understood here.
         Denied, Conflict: a rule stands in the way; `code` names the rule. The walk records these.
     """
-    return DECIDERS[type(command)](state, command, context)
+    events = DECIDERS[type(command)](state, command, context)
+    refuse_conflicting_act(state, command, context)  # last, so that a rule with a better reason speaks first
+    return events
 
 
 DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]]] = {
@@ -90,4 +99,23 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands_people.DefineGroup: decide_directory.define_group,
     commands_people.RemoveGroup: decide_directory.remove_group,
     commands_people.ApplyGroupRoles: decide_directory.apply_group_roles,
+    registry.CreateRegistryModel: decide_registry.create_model,
+    registry.ChangeRegistryModel: decide_registry.change_model,
+    registry.RenameRegistryModel: decide_registry.rename_model,
+    registry.DeleteRegistryModel: decide_registry.delete_model,
+    registry.CreateRegistryVersion: decide_registry.create_version,
+    registry.ChangeRegistryVersion: decide_registry.change_version,
+    registry.DeleteRegistryVersion: decide_registry.delete_version,
+    registry.MoveRegistryAlias: decide_registry_moves.move_alias,
+    registry.MoveRegistryStage: decide_registry_moves.move_stage,
+    registry.BindRegistryVersion: decide_registry_moves.bind_version,
+    registry.ProtectRegistryAliases: decide_registry_moves.protect_aliases,
+    registry.HoldRegistryAct: decide_registry_moves.hold_act,
+    registry.ReportRegistryAct: decide_registry_moves.report_act,
+    registry.ImportRun: decide_registry_moves.import_run,
+    access.ApplyAccessRules: decide_duties.apply_rules,
+    access.RequestAccess: decide_grants.request_access,
+    access.ApproveAccess: decide_grants.approve_access,
+    access.RejectAccess: decide_grants.reject_access,
+    access.EndExpired: decide_grants.end_expired,
 }

@@ -17,6 +17,7 @@ from jurat.domain import evolve_people as people
 from jurat.domain import facts, facts_identity, facts_keeping, facts_people, rows
 from jurat.domain.events import Event
 from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
+from jurat.domain.evolve_registry import REGISTRY_CHANGES
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
 from jurat.domain.state import Put, State
@@ -182,6 +183,7 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_keeping.ErasureRejected: keeping.erasure_rejected,
     facts_keeping.ErasureStarted: keeping.erasure_started,
     facts_keeping.EventsErased: keeping.events_erased,
+    **REGISTRY_CHANGES,
     facts_identity.SessionOpened: identity.session_opened,
     facts_identity.SessionEnded: identity.session_ended,
     facts_identity.TokenKeysRotated: identity.token_keys_rotated,

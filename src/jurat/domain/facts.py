@@ -13,6 +13,7 @@ from jurat.domain.facts_access import ACCESS_FACTS
 from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
 from jurat.domain.facts_people import PEOPLE_FACTS
+from jurat.domain.facts_registry import REGISTRY_FACTS
 from jurat.domain.values import (
     Artefacts,
     Clause,
@@ -340,6 +341,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "guardrail.failed.v1": GuardrailFailed,
     "event.rejected.v1": EventRejected,
     **KEEPING_FACTS,
+    **REGISTRY_FACTS,
     **IDENTITY_FACTS,
     **PEOPLE_FACTS,
     **ACCESS_FACTS,

@@ -122,6 +122,16 @@ CATALOGUE: Final = (
     Kind(131, "review.opened.v1", _C.ACCESS, "every live grant was put before somebody who answers for it, with its use"),
     Kind(132, "review.answered.v1", _C.ACCESS, "one person said whether a grant stays"),
     Kind(133, "review.closed.v1", _C.ACCESS, "an access review is over; what nobody answered for is gone"),
+    Kind(150, "registry_model.created.v1", _C.DEPLOYMENT, "a registered model was made, as MLflow's clients know one"),
+    Kind(151, "registry_model.changed.v1", _C.DEPLOYMENT, "a registered model got another name, description or tags"),
+    Kind(152, "registry_entry.deleted.v1", _C.DEPLOYMENT, "a registered model, or one version of it, was taken out of the registry"),
+    Kind(153, "registry_version.created.v1", _C.DEPLOYMENT, "a registered model got a version, whose bytes are its author's claim"),
+    Kind(154, "registry_version.changed.v1", _C.DEPLOYMENT, "a registry's version got another stage, description or tags"),
+    Kind(155, "run.imported.v1", _C.TRAINING, "what another server says of a training run was taken over, as claims"),
+    Kind(156, "registry_alias.moved.v1", _C.DEPLOYMENT, "an alias of a registered model names another version, or none"),
+    Kind(157, "registry_version.bound.v1", _C.DEPLOYMENT, "the bytes behind a registry's entry are those of this measured version"),
+    Kind(158, "registry_protection.applied.v1", _C.CONFIGURATION, "these aliases may name only what passed the gates of production"),
+    Kind(159, "registry_act.forwarded.v1", _C.DEPLOYMENT, "a held act of a guarded MLflow server is about to be passed on, or was"),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}

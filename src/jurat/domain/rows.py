@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from jurat.domain.facts_access import ReviewItem
 from jurat.domain.facts_keeping import Places
+from jurat.domain.row import R as R
+from jurat.domain.row import Row as Row
+from jurat.domain.rows_registry import REGISTRY_ROWS as REGISTRY_ROWS
+from jurat.domain.rows_registry import ImportedRun as ImportedRun
+from jurat.domain.rows_registry import RegistryBinding as RegistryBinding
+from jurat.domain.rows_registry import RegistryModel as RegistryModel
+from jurat.domain.rows_registry import RegistryProtection as RegistryProtection
+from jurat.domain.rows_registry import RegistryVersion as RegistryVersion
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all rows. `as_of` is the id of the event that made the row what it is."""
-
-    as_of: str
-
-
-R = TypeVar("R", bound=Row)
 
 
 class Principal(Row, frozen=True, kw_only=True):
@@ -119,7 +118,7 @@ class Request(Row, frozen=True, kw_only=True):
     shown_digest: str
     approver_roles: list[str]
     expires_at: str
-    approvals: list[Approval] = []
+    approvals: list[Approval] = []  # noqa: RUF012
     status: str = "waiting_for_approvers"  # waiting_for_approvers | rejected | used
     asking_person: str = ""  # first in the chain by which `requested_by` acted
 
@@ -277,7 +276,7 @@ class AccessRequest(Row, frozen=True, kw_only=True):
     shown: dict[str, Any]
     shown_digest: str
     expires_at: str
-    approvals: list[Approval] = []
+    approvals: list[Approval] = []  # noqa: RUF012
     status: str = "waiting_for_approvers"  # granted | rejected | void
     grant: str = ""
 
@@ -351,6 +350,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "retention_tables": RetentionInForce,
     "holds": Hold,
     "erasures": Erasure,
+    **REGISTRY_ROWS,
     "access_rules": AccessRulesInForce,
     "deeds": Deed,
     "access_requests": AccessRequest,

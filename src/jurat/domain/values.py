@@ -106,6 +106,26 @@ class Clause(msgspec.Struct, frozen=True, kw_only=True):
     evidence: list[str] = []  # event ids
 
 
+class ClaimedMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that another server tells of a run; never evidence."""
+
+    key: str
+    value: float | None  # None: `NaN` or an infinity, as `text` says
+    step: int = 0
+    at_ms: int = 0
+    text: str = ""
+
+
+class DatasetInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set that a run says it read: names and digests of another server, not ours."""
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    context: str = ""  # training, evaluation
+
+
 class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     """What one check on the path of a prediction did."""
 

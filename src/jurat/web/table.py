@@ -16,7 +16,7 @@ from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
 from jurat.app.status import Status
-from jurat.domain import commands, commands_keeping, rows
+from jurat.domain import commands, commands_keeping, commands_registry, rows
 from jurat.domain.commands import Command
 from jurat.web import queries
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
@@ -183,6 +183,12 @@ ROUTES: Final[tuple[Route, ...]] = (
 
 # Commands that have no route, and why.
 NOT_ROUTED: Final[dict[type[Command], str]] = {
+    **dict.fromkeys(commands_registry.BY_MLFLOW, "MLflow's own REST interface carries it: /api/2.0/mlflow"),
+    commands_registry.BindRegistryVersion: "the bytes are measured on the workspace's own machine: `jurat mlflow bind`",
+    commands_registry.HoldRegistryAct: "the guard asks: `jurat mlflow guard`",
+    commands_registry.ReportRegistryAct: "the guard tells: `jurat mlflow guard`",
+    commands_registry.ImportRun: "another server is asked from the workspace's own machine: `jurat mlflow import-run`",
+    commands_registry.ProtectRegistryAliases: "`jurat mlflow protect`",
     commands.ReadRecords: "each question about the ledger has its own route, which walks with it",
     commands_keeping.RequestErasure: "which events are meant is found by Jurat itself: /erasures",
     commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",
