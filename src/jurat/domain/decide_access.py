@@ -6,7 +6,9 @@ from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
+from jurat.domain.duties import refuse_conflicting_grant, rules_in_force
 from jurat.domain.events import Event
+from jurat.domain.grants import check_scope, refuse_beyond_own_scope, window_of
 from jurat.domain.kinds import FIRST_OUTSIDE, RetentionClass
 from jurat.domain.roles import people_behind, person_behind
 from jurat.domain.state import State
@@ -53,6 +55,16 @@ def grant_role(state: State, command: commands.GrantRole, context: Context) -> l
     ends_ns = _future(command.expires_at, context)
     if ends_ns - context.now_ns > LONGEST_GRANT_S * 10**9:
         raise Malformed(f"a grant lasts at most {LONGEST_GRANT_S // 86_400} days, `{command.expires_at}` is later")
+    check_scope(state, command.scope)
+    refuse_beyond_own_scope(state, rules_in_force(state), context, command.role, command.scope)
+    window = window_of(state, people_behind(state, context.actor), context.now_ns)
+    if window is not None and ends_ns > to_ns(parse_at(window.expires_at)):
+        raise Denied(
+            f"`{context.person}` acts by break-glass `{window.glass}`, and a grant given by it ends with it, at {window.expires_at}",
+            hint="grant it until then, or let somebody who needs no emergency grant it",
+            code="beyond_window",
+        )
+    watched = refuse_conflicting_grant(state, command.principal, command.role, context.now_ns)
     data = facts.RoleGranted(
         grant=context.fresh("grt"),
         principal=command.principal,
@@ -60,6 +72,7 @@ def grant_role(state: State, command: commands.GrantRole, context: Context) -> l
         scope=command.scope,
         reason=command.reason,
         expires_at=format_at(ends_ns),
+        watched=watched,
     )
     return [context.event(data, because=[grantee.as_of])]
 

@@ -103,9 +103,7 @@ def _glass_reviewed(state: State, event: Event, data: access.GlassReviewed) -> l
 
 
 def _notice_given(_state: State, event: Event, data: access.NoticeGiven) -> list[Put]:
-    row = rows.Notice(
-        as_of=event.id, notice=data.notice, to=data.to, about=data.about, subject=data.subject, text=data.text, at=event.at
-    )
+    row = rows.Notice(as_of=event.id, notice=data.notice, to=data.to, about=data.about, subject=data.subject, text=data.text, at=event.at)
     puts = [Put("notices", data.notice, row)]
     answer = _state.get(rows.Answer, data.about) if data.subject == "reminder" else None
     if answer is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.domain import rows
 from jurat.domain.events import Actor
@@ -15,8 +17,9 @@ def roles_held(state: State, principal: str, resource: str, now_ns: int) -> froz
 
 
 def is_live(grant: rows.Grant, now_ns: int) -> bool:
-    """Whether a grant has not expired."""
-    return grant.expires_at is None or now_ns < to_ns(parse_at(grant.expires_at))
+    """Whether a grant has not expired, and no review that asked for it has run out unanswered."""
+    ends = [at for at in (grant.expires_at, grant.review_due) if at]
+    return all(now_ns < to_ns(parse_at(at)) for at in ends)
 
 
 def in_scope(scope: str, resource: str) -> bool:
@@ -30,6 +33,22 @@ def person_behind(state: State, principal: str) -> str | None:
     if found is not None and found.type is not PrincipalType.PERSON and found.owner:
         found = state.get(rows.Principal, found.owner) if found.active else None
     return found.principal if found is not None and found.active and found.type is PrincipalType.PERSON else None
+
+
+def why_suspended(state: State, principal: str, chain: Sequence[str]) -> str:
+    """Return why nobody in this chain may act now, or nothing if they may. Read at every act: no job has to notice first.
+
+    The first is an active person, everybody else is active and has a living person who answers for it.
+    """
+    for number, each in enumerate([*chain, principal]):
+        found = state.get(rows.Principal, each)
+        if found is None or not found.active:
+            return f"`{each}` is deactivated" if found else f"`{each}` is not known"
+        if number == 0 and found.type is not PrincipalType.PERSON:
+            return f"`{each}` is no person"
+        if person_behind(state, each) is None:
+            return f"no active person answers for `{each}`" + (f": `{found.owner}`, who did, is deactivated" if found.owner else "")
+    return ""
 
 
 def people_behind(state: State, actor: Actor) -> frozenset[str]:

@@ -58,6 +58,7 @@ class Law:
         for handle in ("olga", "ada", "ben", "cleo", "dan"):
             self.add(handle, PrincipalType.PERSON)
         for handle, role in (
+            ("olga", "operator"),
             ("cleo", "ml_lead"),
             ("cleo", "product_owner"),
             ("dan", "product_owner"),
