@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from jurat.app.admit import admit
+from jurat.app.attributes import surroundings_of
 from jurat.app.authorize import authorize, question, whose_rights
 from jurat.app.wiring import App
 from jurat.core.errors import NotFound
@@ -42,6 +43,10 @@ class SeeEvidence(See, frozen=True, kw_only=True):
 
 class SeePrincipals(See, frozen=True, kw_only=True):
     permission = "principal:read"
+
+
+class SeeDirectory(See, frozen=True, kw_only=True):
+    permission = "directory:see"
 
 
 class SeeEndpoints(See, frozen=True, kw_only=True):
@@ -91,6 +96,8 @@ def _model(state: State, version: str) -> str:
 VIEWS: Final[dict[type[Row], View]] = {
     rows.Principal: View(SeePrincipals, lambda _, r: f"principals/{r.principal}", lambda r: str(r.principal)),
     rows.Grant: View(SeePrincipals, lambda _, r: f"principals/{r.principal}", lambda r: str(r.grant)),
+    rows.Group: View(SeeDirectory, lambda *_: "workspace", lambda r: str(r.group)),
+    rows.GroupRolesInForce: View(SeeDirectory, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.Dataset: View(SeeMetadata, lambda _, r: f"data/{r.collection}/{r.dataset}", lambda r: str(r.dataset)),
     rows.System: View(SeeMetadata, lambda _, r: f"systems/{r.system}", lambda r: str(r.system)),
     rows.Version: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.version)),
@@ -232,5 +239,6 @@ def _may(app: App, state: State, caller: Actor, see: See, now_ns: int) -> bool:
     engine = app.engine(state)
     if engine is None:
         return False
-    requests = [question(state, who, see.permission, see.place, now_ns, {}) for who in whose_rights(caller)]
+    surroundings = surroundings_of(see, engine.policy_set, app.settings.environment, now_ns)
+    requests = [question(state, who, see.permission, see.place, now_ns, surroundings) for who in whose_rights(caller)]
     return engine.decide_chain(requests).is_allowed

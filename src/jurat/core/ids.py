@@ -13,8 +13,11 @@ from jurat.core.clock import Clock
 from jurat.core.errors import Malformed
 
 PREFIXES: Final = frozenset(
-    {"evt", "prn", "req", "prd", "inc", "cas", "tok", "grt", "hld", "run", "log", "wks", "brk", "ntc", "rvw", "grp", "lnk", "pky", "ses", "trs"}
-)
+    {
+        "evt", "dec", "prn", "req", "prd", "inc", "cas", "tok", "grt", "hld", "run", "log", "wks",
+        "brk", "ntc", "rvw", "grp", "lnk", "pky", "ses", "trs",
+    }
+)  # fmt: skip
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]  # two characters at a time: twice as fast
 _LENGTH: Final = 26

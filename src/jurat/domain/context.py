@@ -8,6 +8,7 @@ from jurat.core.clock import Clock, FixedClock, format_at
 from jurat.core.ids import new_id
 from jurat.domain.events import Actor, DecisionRef, Event
 from jurat.domain.facts import Fact
+from jurat.domain.known import Known
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Context:
     decision: DecisionRef | None
     resource: str
     known_roles: frozenset[str] = field(default_factory=frozenset)  # roles that the policy set in force speaks of
+    known: Known = field(default_factory=Known)  # what the vault says of those whom the command is about
 
     @property
     def person(self) -> str:

@@ -3,7 +3,8 @@
 `store`     Store and Tx: one act is one transaction; start here
 `view`      what holds now, read back as the domain's rows
 `relay`     Relay: the outbox to the ledger, exactly once
-`vault`     people and token hashes: what can be erased
+`vault`     people and token hashes: what can be erased · `accounts` what directories said · `passkeys` with links and challenges
+`proofs`    sessions, accounts at providers, invitations, sign-ins, proofs that were seen
 `scrub`     what PostgreSQL's files still hold of deleted rows
 `rebuild`   the ledger folded again: compare, or put in place
 `schema`    numbered migrations; `schema.sql` holds the three laws and the roles

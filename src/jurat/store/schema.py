@@ -18,17 +18,20 @@ from jurat.domain.rows import ROWS
 from jurat.store.failures import database_errors
 
 OLDEST_SERVER: Final = 150000
-MIGRATIONS: Final = ("schema.sql",)
+MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
 _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 
 # Who of the five governance roles sees which tables. The auditor and the responder see all of them.
 SEEN_BY: Final = {
     "jurat_data_owner": ("datasets", "systems", "evidence"),
-    "jurat_access_controller": ("principals", "grants", "policy_sets", "requests", "producers"),
+    "jurat_access_controller": (
+        "principals", "grants", "groups", "group_roles", "policy_sets", "requests", "producers", "sessions", "providers", "trusts",
+        "token_keys",
+    ),
     "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints"),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),
-}
+}  # fmt: skip
 
 
 def migrate(dsn: str) -> None:

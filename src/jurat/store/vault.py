@@ -14,6 +14,9 @@ import psycopg
 
 from jurat.core.errors import Malformed, NotFound
 from jurat.core.jsonio import dump_json
+from jurat.store.accounts import Accounts
+from jurat.store.passkeys import Passkeys
+from jurat.store.proofs import Proofs
 
 
 class Person(NamedTuple):
@@ -33,6 +36,9 @@ class KnownToken(NamedTuple):
     scope: str
     expires_at: datetime
     revoked_at: datetime | None
+    session: str = ""  # with which it ends
+    jkt: str = ""  # thumbprint of the key that must come with it
+    audience: str = ""  # doors, separated by spaces; empty: every door
 
 
 class Vault:
@@ -40,6 +46,9 @@ class Vault:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
+        self.accounts = Accounts(connection)
+        self.passkeys = Passkeys(connection)
+        self.proofs = Proofs(connection)
 
     def put_person(self, principal: str, *, name: str, email: str = "") -> None:
         """Keep who a principal is, in place of what was known before.
@@ -63,11 +72,24 @@ class Vault:
         return [Person(*row) for row in self._connection.execute("SELECT principal, name, email FROM vault.person ORDER BY principal")]
 
     def erase_person(self, principal: str) -> bool:
-        """Forget who a principal is. Returns False if nothing was known."""
+        """Forget who a principal is, and by what they were recognised. Returns False if nobody knew who it was."""
+        self.accounts.forget(principal)
+        self.passkeys.forget(principal)
+        self.proofs.forget(principal)
         return self._connection.execute("DELETE FROM vault.person WHERE principal = %s", [principal]).rowcount == 1
 
     def put_token(
-        self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime, scope: str = "*"
+        self,
+        token_hash: bytes,
+        *,
+        token_id: str,
+        principal: str,
+        chain: Sequence[str],
+        expires_at: datetime,
+        scope: str = "*",
+        session: str = "",
+        jkt: str = "",
+        audience: Sequence[str] = (),
     ) -> None:
         """Keep the SHA-256 of a token that is about to be handed out.
 
@@ -78,19 +100,22 @@ class Vault:
         if expires_at.tzinfo is None:
             raise Malformed("the expiry of a token has no time zone")
         self._connection.execute(
-            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at) VALUES (%s, %s, %s, %s::jsonb, %s, %s)",
-            [token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at],
+            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at, session_id, jkt, audience) "
+            "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s)",
+            [token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at, session, jkt, " ".join(audience)],
         )
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         """Return the token with this hash, whether or not it still holds; None if there is none."""
         row = self._connection.execute(
-            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at FROM vault.token WHERE token_hash = %s", [token_hash]
+            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience "
+            "FROM vault.token WHERE token_hash = %s",
+            [token_hash],
         ).fetchone()
         if row is None:
             return None
-        token_id, principal, chain, scope, expires_at, revoked_at = row
-        return KnownToken(token_id, principal, msgspec.json.decode(chain, type=list[str]), scope, expires_at, revoked_at)
+        token_id, principal, chain, *rest = row
+        return KnownToken(token_id, principal, msgspec.json.decode(chain, type=list[str]), *rest)
 
     def revoke_token(self, token_id: str, principal: str, at: datetime | None = None) -> None:
         """End a principal's token, now or at a given moment; one that ended earlier stays as it is.
@@ -104,6 +129,21 @@ class Vault:
         )
         if done.rowcount == 0:
             raise NotFound(f"there is no token `{token_id[:60]}` of `{principal[:60]}`")
+
+    def live_tokens(self, principal: str, at: datetime) -> list[str]:
+        """Return the ids of the tokens that would still work and have a principal in their chain: their own, and of what acts for them."""
+        found = self._connection.execute(
+            "SELECT token_id FROM vault.token WHERE (principal = %s OR chain @> %s::jsonb) AND expires_at > %s "
+            "AND (revoked_at IS NULL OR revoked_at > %s) ORDER BY token_id",
+            [principal, dump_json([principal]).decode(), at, at],
+        )
+        return [row[0] for row in found.fetchall()]
+
+    def end_tokens(self, token_ids: Sequence[str], at: datetime) -> None:
+        """End these tokens, whosever they are; what ended earlier stays as it is."""
+        self._connection.execute(
+            "UPDATE vault.token SET revoked_at = least(revoked_at, %s) WHERE token_id = ANY(%s)", [at, list(token_ids)]
+        )
 
     def forget_tokens(self, before: datetime) -> int:
         """Delete the tokens that expired before a moment. Returns how many; the ledger still says that they were issued."""
