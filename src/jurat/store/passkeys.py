@@ -122,7 +122,7 @@ class Passkeys:
         return row is not None and bytes(row[0]) == bound_to and at < row[1]
 
     def live(self, principal: str, at: datetime) -> dict[str, list[str]]:
-        """Return the ids of a person's passkeys and of the links for them that would still work; invitations have none, and say their end."""
+        """Return the ids of a person's passkeys and of the links for them that still work; invitations have none, and say their end."""
         links = self._connection.execute(
             "SELECT link_id FROM vault.link WHERE principal = %s AND used_at IS NULL AND expires_at > %s ORDER BY link_id", [principal, at]
         ).fetchall()
