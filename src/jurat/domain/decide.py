@@ -14,6 +14,7 @@ from jurat.domain import (
     commands_keeping,
     commands_people,
     decide_access,
+    decide_breakglass,
     decide_directory,
     decide_duties,
     decide_grants,
@@ -29,6 +30,7 @@ from jurat.domain import commands_access as access
 from jurat.domain import commands_registry as registry
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
+from jurat.domain.decide_breakglass import refuse_in_drill
 from jurat.domain.duties import refuse_conflicting_act
 from jurat.domain.events import Event
 from jurat.domain.state import State
@@ -41,6 +43,7 @@ def decide(state: State, command: Command, context: Context) -> list[Event]:
         Malformed, NotFound: the command cannot be understood here.
         Denied, Conflict: a rule stands in the way; `code` names the rule. The walk records these.
     """
+    refuse_in_drill(state, command, context)
     events = DECIDERS[type(command)](state, command, context)
     refuse_conflicting_act(state, command, context)  # last, so that a rule with a better reason speaks first
     return events
@@ -118,4 +121,9 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     access.ApproveAccess: decide_grants.approve_access,
     access.RejectAccess: decide_grants.reject_access,
     access.EndExpired: decide_grants.end_expired,
+    access.BreakGlass: decide_breakglass.break_glass,
+    access.CloseGlass: decide_breakglass.close_glass,
+    access.ReviewGlass: decide_breakglass.review_glass,
+    access.ReportDrill: decide_breakglass.report_drill,
+    access.SeeNotice: decide_breakglass.see_notice,
 }

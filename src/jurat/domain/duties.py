@@ -13,6 +13,7 @@ from typing import Any
 from jurat.core.errors import Denied
 from jurat.domain import rows
 from jurat.domain.context import Context
+from jurat.domain.grants import window_of
 from jurat.domain.roles import in_scope, is_live, people_behind, person_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -82,10 +83,11 @@ def refuse_conflicting_act(state: State, command: Any, context: Context) -> None
     if not duties:
         return
     people, subjects = people_behind(state, context.actor), subjects_of(state, command)
+    in_emergency = window_of(state, people, context.now_ns) is not None  # what they hold besides does not stop them; what they did does
     for conflict in rules.conflicts:
         for duty in duties:
             other = conflict.against(duty)
-            if other is None:
+            if other is None or (in_emergency and conflict.within == PERSON):
                 continue
             for person in sorted(people):
                 bar = bar_on(state, rules, conflict, other, person, subjects, context.now_ns)
