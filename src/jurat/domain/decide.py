@@ -25,6 +25,7 @@ from jurat.domain import (
     decide_registry,
     decide_registry_moves,
     decide_requests,
+    decide_review,
 )
 from jurat.domain import commands_access as access
 from jurat.domain import commands_registry as registry
@@ -126,4 +127,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     access.ReviewGlass: decide_breakglass.review_glass,
     access.ReportDrill: decide_breakglass.report_drill,
     access.SeeNotice: decide_breakglass.see_notice,
+    access.OpenReview: decide_review.open_review,
+    access.AnswerReview: decide_review.answer_review,
+    access.RunReviews: decide_review.run_reviews,
 }

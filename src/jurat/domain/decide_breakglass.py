@@ -97,7 +97,7 @@ def close_glass(state: State, command: commands.CloseGlass, context: Context) ->
             f"break-glass `{row.glass}` is `{row.person}`'s", code="not_yours", hint="an operator can end its grant: `jurat role revoke`"
         )
     if row.closed_at or context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"break-glass `{row.glass}` ended at {row.closed_at or row.expires_at}", hint="nothing to do", code="unchanged")
+        raise Conflict(f"break-glass `{row.glass}` ended at {row.closed_at or row.expires_at}", hint="all done", code="unchanged")
     data = access.GlassClosed(glass=row.glass, person=row.person, grant=row.grant, how="ended", ended_at=format_at(context.now_ns))
     return [context.event(data, because=[row.as_of])]
 

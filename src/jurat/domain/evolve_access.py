@@ -102,12 +102,13 @@ def _glass_reviewed(state: State, event: Event, data: access.GlassReviewed) -> l
     return [Put("glass", data.glass, msgspec.structs.replace(row, as_of=event.id, verdict=data.verdict))]
 
 
-def _notice_given(_state: State, event: Event, data: access.NoticeGiven) -> list[Put]:
+def _notice_given(state: State, event: Event, data: access.NoticeGiven) -> list[Put]:
     row = rows.Notice(as_of=event.id, notice=data.notice, to=data.to, about=data.about, subject=data.subject, text=data.text, at=event.at)
     puts = [Put("notices", data.notice, row)]
-    answer = _state.get(rows.Answer, data.about) if data.subject == "reminder" else None
-    if answer is not None:
-        puts.append(Put("answers", data.about, msgspec.structs.replace(answer, as_of=event.id, reminded=answer.reminded + 1)))
+    review, _, stage = data.about.partition("#")  # a reminder says the how manieth it is
+    found = state.get(rows.Review, review) if data.subject == "reminder" else None
+    if found is not None and stage.isdigit():
+        puts.append(Put("reviews", review, msgspec.structs.replace(found, as_of=event.id, reminded=int(stage))))
     return puts
 
 

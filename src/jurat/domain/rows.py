@@ -319,6 +319,7 @@ class Review(Row, frozen=True, kw_only=True):
     count: int
     status: str = "open"  # closed
     closed: str = ""  # event id
+    reminded: int = 0  # how many reminders went out
 
 
 class Answer(Row, frozen=True, kw_only=True):
@@ -331,7 +332,6 @@ class Answer(Row, frozen=True, kw_only=True):
     answer: str = ""  # keep | remove; empty: not yet
     answered_by: str = ""
     reason: str = ""
-    reminded: int = 0  # how many reminders went out
 
 
 ROWS: Final[dict[str, type[Row]]] = {
