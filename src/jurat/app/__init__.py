@@ -1,10 +1,15 @@
 """Floor 4: the walk, and the one place where real things are plugged in.
 
 `walk`       act ── admit ── authorize ── decide ── record: begin reading here
-`admit`      who? a token becomes a caller, or nothing
+`admit`      who? a token becomes a caller, or nothing · `present` a token as a door received it, with the key that came with it
 `authorize`  may they? roles, resource and context become a decision with its reasons
-`keep`       what an act leaves in the vault (names, token hashes), in the same transaction
+`attributes` what policies may know, from our own records and the clock
+`keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
+`gather`     what the law asks the vault, and what dies there
+`keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
+`sessions`   opened on a proof, looked at, ended · `workloads` `issuers` whose tokens are believed · `outgoing` asking a provider
 `look`       what holds now, for those who may see it
+`directory`  what an identity provider sees and says: its people and groups, and nobody else's
 `intake`     what arrives from outside, read strictly
 `problems`   the one table from errors to HTTP and exit codes
 
@@ -24,6 +29,7 @@
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger
+`registry`   the registry that MLflow's clients know: read by its own indexes
 `cases`      abstentions that wait for a person
 `keeping`    retention at work: what is due, and the run that takes it away
 `erase`      what events say is taken away: request, approval, run, search, certificate

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from jurat.app.attributes import attributes_of, standing_of, surroundings_of
 from jurat.app.wiring import App
+from jurat.core.clock import FixedClock
 from jurat.core.errors import Denied, NotFound
+from jurat.core.ids import new_id
 from jurat.domain import rows
 from jurat.domain.commands import Command
-from jurat.domain.events import Actor, DecisionRef
-from jurat.domain.roles import holders_of, roles_held
+from jurat.domain.decisions import DecisionRef, decided
+from jurat.domain.events import Actor
+from jurat.domain.roles import holders_of, person_behind, roles_held
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 from jurat.policy.engine import Decision, Engine, Request
+from jurat.policy.explain import explain
+from jurat.policy.values import Value
+
+_log: Final = logging.getLogger("jurat.policy")
 
 
 @dataclass(frozen=True)
@@ -25,28 +36,45 @@ class Answer:
     known_roles: frozenset[str]
 
 
-def authorize(app: App, state: State, caller: Actor, command: Command, now_ns: int) -> Answer:
-    """Return whether `caller` may do what `command` asks, by the policy set that is in force in `state`."""
+def authorize(app: App, state: State, caller: Actor, command: Command, now_ns: int, *, own_process: bool = False) -> Answer:
+    """Return whether `caller` may do what `command` asks, by the policy set that is in force in `state`.
+
+    Args:
+        own_process: a process of Jurat's own, whose rights are its own whoever asked it.
+    """
     resource, permission = command.resource(state), command.permission
     engine = app.engine(state)
     if engine is None:
         nothing = DecisionRef(effect="deny", policies=[], policy_set="")
         return Answer(resource, nothing, _denied(caller, permission, resource, ["no policy set is in force"], "apply one"), frozenset())
-    asked = [question(state, who, permission, resource, now_ns, _surroundings(command)) for who in whose_rights(caller)]
+    surroundings = surroundings_of(command, engine.policy_set, app.settings.environment, now_ns)
+    asked = [
+        question(state, who, permission, resource, now_ns, surroundings)
+        for who in ([caller.principal] if own_process else whose_rights(state, caller))
+    ]
     decision = engine.decide_chain(asked)
-    ref = DecisionRef(effect=decision.effect, policies=decision.policies, policy_set=decision.policy_set)
+    if decision.errors:  # a fault of ours or of a policy, never of the asker: somebody has to look
+        _log.error("alert: `%s` on `%s` could not be decided and was denied: %s", permission, resource, "; ".join(decision.errors))
+    shadow = app.shadow(state)
+    beside = shadow.decide_chain(asked) if shadow else None
+    ref = decided(decision, asked, id=new_id("dec", FixedClock(now_ns)), shadow=beside)
     refusal = None
     if not decision.is_allowed:
         refusal = _denied(caller, permission, resource, decision.reasons + decision.errors, _advice(engine, asked, decision, state, now_ns))
     return Answer(resource, ref, refusal, engine.policy_set.roles)
 
 
-def whose_rights(caller: Actor) -> list[str]:
-    """Return whose rights an act needs: the caller's own, and for an agent its person's as well (the intersection)."""
-    return list(caller.chain) if caller.type is PrincipalType.AGENT else [caller.principal]
+def whose_rights(state: State, caller: Actor) -> list[str]:
+    """Return whose rights an act needs: the caller's own, and once an agent is in the chain, everybody's up to the last agent.
+
+    So an agent never has more rights than its person, and does not get them by asking a process to act for it either.
+    """
+    hops = [state.get(rows.Principal, each) for each in caller.chain]
+    agents = [number for number, hop in enumerate(hops) if hop is not None and hop.type is PrincipalType.AGENT]
+    return list(dict.fromkeys([*(caller.chain[: agents[-1] + 1] if agents else ()), caller.principal]))
 
 
-def question(state: State, principal: str, permission: str, resource: str, now_ns: int, surroundings: dict[str, str]) -> Request:
+def question(state: State, principal: str, permission: str, resource: str, now_ns: int, surroundings: Mapping[str, Value]) -> Request:
     """Return the question for the policy engine: who with which roles, what, where, in which surroundings.
 
     Raises:
@@ -61,40 +89,17 @@ def question(state: State, principal: str, permission: str, resource: str, now_n
         roles=roles_held(state, principal, resource, now_ns),
         action=permission,
         resource=resource,
-        attributes=_attributes(state, resource),
+        attributes=attributes_of(state, permission, resource, now_ns, frozenset({principal, person_behind(state, principal) or principal})),
         context=surroundings,
+        standing=standing_of(state, principal, now_ns),
     )
-
-
-def _surroundings(command: Command) -> dict[str, str]:
-    """What policies may ask of the act itself: its purpose, its reason."""
-    return {name: text for name in ("purpose", "reason") if isinstance(text := getattr(command, name, None), str)}
-
-
-def _attributes(state: State, resource: str) -> dict[str, str]:
-    """What policies may ask of the resource, from our own records; never from the caller."""
-    root, _, rest = resource.partition("/")
-    name = rest.rpartition("/")[2]
-    system: rows.System | None = None
-    if root == "requests":
-        request = state.get(rows.Request, name)
-        version = state.get(rows.Version, request.version) if request else None
-        return {"requested_by": request.requested_by, "authored_by": version.author} if request and version else {}
-    if root == "models" and (model := state.get(rows.Version, name)):
-        system = state.get(rows.System, model.system)
-    elif root == "endpoints" and (endpoint := state.get(rows.Endpoint, name)):
-        system = state.get(rows.System, endpoint.system)
-    elif root == "systems":
-        system = state.get(rows.System, name)
-    found = {"risk_tier": str(system.risk_tier), "owner": system.owner} if system else {}
-    return {**found, "system": system.system} if system and root == "models" else found
 
 
 def _advice(engine: Engine, asked: list[Request], decision: Decision, state: State, now_ns: int) -> str:
     """Return what would have made it pass, and who could do it instead."""
     advice = []
     for request in asked:
-        explained = engine.explain(request)
+        explained = explain(engine, request)
         advice.append(explained.hint)
         able = {role: [h for h in holders_of(state, role, now_ns) if h != request.principal_id] for role in explained.roles}
         advice += [f"`{role}` is held by {', '.join(f'`{h}`' for h in held[:3])}" for role, held in able.items() if held]

@@ -49,6 +49,10 @@ class SeeDirectory(See, frozen=True, kw_only=True):
     permission = "directory:see"
 
 
+class SeeSessions(See, frozen=True, kw_only=True):
+    permission = "session:read"
+
+
 class SeeEndpoints(See, frozen=True, kw_only=True):
     permission = "endpoint:read"
 
@@ -104,6 +108,10 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
     rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
     rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),
+    rows.Session: View(SeeSessions, lambda _, r: f"principals/{r.principal}", lambda r: str(r.session)),
+    rows.Provider: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.provider)),
+    rows.Trust: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.trust)),
+    rows.TokenKeys: View(SeeMetadata, lambda *_: "workspace", lambda r: r.since),
     rows.Producer: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.producer)),
     rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
@@ -240,5 +248,5 @@ def _may(app: App, state: State, caller: Actor, see: See, now_ns: int) -> bool:
     if engine is None:
         return False
     surroundings = surroundings_of(see, engine.policy_set, app.settings.environment, now_ns)
-    requests = [question(state, who, see.permission, see.place, now_ns, surroundings) for who in whose_rights(caller)]
+    requests = [question(state, who, see.permission, see.place, now_ns, surroundings) for who in whose_rights(state, caller)]
     return engine.decide_chain(requests).is_allowed

@@ -173,7 +173,8 @@ class ServingSnapshot:
         verdict = self._authorize(picture.state, caller, RequestPrediction(endpoint=endpoint), now_ns)
         if len(picture.verdicts) >= _MAX_REMEMBERED:
             picture.verdicts.clear()
-        picture.verdicts[key] = (now_s + min(DECISION_REMEMBERED_S, _next_expiry_s(picture.state, caller, now_ns)), verdict)
+        until_s = now_s + min(DECISION_REMEMBERED_S, _next_expiry_s(picture.state, caller, now_ns))
+        picture.verdicts[key] = (until_s, _Again(verdict.decision.without_question(), verdict.refusal))
         return verdict
 
     def _follow(self) -> None:
@@ -182,6 +183,14 @@ class ServingSnapshot:
                 self.refresh()
             except Exception:  # noqa: S112 (whatever it is, the picture only grows older, and then answers nobody)
                 continue
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A remembered answer: the first event that rested on it carries the question."""
+
+    decision: DecisionRef
+    refusal: JuratError | None
 
 
 class _Remembered:
@@ -205,6 +214,7 @@ class StoreSource:
         rows.Grant: "grant",
         rows.Endpoint: "endpoint",
         rows.Version: "version",
+        rows.Session: "session",
     }
 
     def __init__(self, store: Store) -> None:
@@ -219,9 +229,13 @@ class StoreSource:
         with self._store.reading() as snapshot:
             for row_type, key in self._NEEDED.items():
                 state.apply(Put(rows.TABLE_OF[row_type], getattr(row, key), row) for row in snapshot.find(row_type))
+            if (keys := snapshot.get(rows.TokenKeys, "current")) is not None:
+                state.apply([Put(rows.TABLE_OF[rows.TokenKeys], "current", keys)])
             in_force = snapshot.get(rows.PolicySetInForce, "current")
-            if in_force is not None:
-                state.apply([Put(rows.TABLE_OF[rows.PolicySetInForce], "current", in_force)])
+            shadow = snapshot.get(rows.PolicySetInForce, "shadow")
+            sets = {"current": in_force, "shadow": shadow}
+            state.apply(Put(rows.TABLE_OF[rows.PolicySetInForce], key, row) for key, row in sets.items() if row is not None)
+            state.apply(Put(rows.TABLE_OF[rows.System], row.system, row) for row in snapshot.find(rows.System))
             return snapshot.as_of, state
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:

@@ -9,11 +9,15 @@ outbox to the ledger. A refusal, by a policy or by a rule, is an event too: it i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from jurat.app.admit import admit
 from jurat.app.authorize import authorize
+from jurat.app.gather import end_what_died, gather
 from jurat.app.keep import keep
 from jurat.app.wiring import App
 from jurat.core.errors import Conflict, Denied
@@ -47,28 +51,44 @@ def act(app: App, token: str, command: Command) -> Done:
 
 def act_as(app: App, caller: Actor, command: Command) -> Done:
     """Do the same for a caller who is proved already: a process of Jurat's own, with the person in its chain."""
-    return _walk(app, lambda _tx, _now_ns: caller, command)
+    return _walk(app, lambda _tx, _now_ns: caller, command, own_process=True)
 
 
-def _walk(app: App, who: Callable[[Tx, int], Actor], command: Command) -> Done:
+def act_by(app: App, who: Callable[[Tx, int], Actor], command: Command) -> Done:
+    """Do the same for whoever `who` proves inside the act's own transaction, so that what proves them can be used up in it."""
+    return _walk(app, who, command)
+
+
+def _walk(app: App, who: Callable[[Tx, int], Actor], command: Command, *, own_process: bool = False) -> Done:
     refusal: Denied | Conflict | None = None
+    began_s = time.monotonic()
     with app.store.transaction() as tx:
         now_ns = app.clock.now_ns()
         caller = who(tx, now_ns)  # admit: who?
-        answer = authorize(app, tx.state, caller, command, now_ns)  # may they?
-        context = Context(caller, now_ns, answer.decision, answer.resource, answer.known_roles)
+        answer = authorize(app, tx.state, caller, command, now_ns, own_process=own_process)  # may they?
+        known = gather(tx.state, tx.vault, command, now_ns)
+        context = Context(caller, now_ns, answer.decision, answer.resource, answer.known_roles, known)
         try:
             if answer.refusal is not None:
                 raise answer.refusal
-            events = decide(tx.state, command, context)  # what?
+            events = end_what_died(tx.vault, decide(tx.state, command, context), now_ns, began_s)  # what?
         except (Denied, Conflict) as error:
             refusal, events = error, [_refused(command, context, error)]
+        events = _question_once(events)
         tx.record(events)  # record and project: durable, and visible
-        reply = {} if refusal else keep(tx.vault, command, events)
+        reply = {} if refusal else keep(app.workspace, tx.state, tx.vault, command, events)
     if refusal is not None:
         refusal.fields["event"] = events[0].id
         raise refusal
     return Done(events, reply)
+
+
+def _question_once(events: list[Event]) -> list[Event]:
+    """Return the events of one act with its question on the first one only: one act, one decision, written once."""
+    return [
+        events[0],
+        *(e if e.decision is None else msgspec.structs.replace(e, decision=e.decision.without_question()) for e in events[1:]),
+    ]
 
 
 def _refused(command: Command, context: Context, error: Denied | Conflict) -> Event:

@@ -46,7 +46,13 @@ class App:
 
     def engine(self, state: State) -> Engine | None:
         """Return the engine of the policy set that is in force in `state`, or None if none is."""
-        row = state.get(rows.PolicySetInForce, "current")
+        return self._engine(state.get(rows.PolicySetInForce, "current"))
+
+    def shadow(self, state: State) -> Engine | None:
+        """Return the engine of the candidate that is being tried out beside it, or None if none is."""
+        return self._engine(state.get(rows.PolicySetInForce, "shadow"))
+
+    def _engine(self, row: rows.PolicySetInForce | None) -> Engine | None:
         if row is None:
             return None
         if row.digest not in self._engines:

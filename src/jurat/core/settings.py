@@ -36,6 +36,10 @@ class Settings:
     publish_interval: str = _setting("1s", "how often the logs are sealed: 200ms to 10s")
     merge_delay: str = _setting("10s", "promised time from receipt to seal (MMD)")
     lock_path: str = _setting("lock/lock.sqlite", "last signed checkpoints; relative to the workspace; another volume is better")
+    environment: str = _setting("production", "what this workspace is; policies read it as `context.environment`")
+    public_url: str = _setting("", "https address of the API as others reach it, and issuer of its tokens; empty: https://<log_host>")
+    gateway_url: str = _setting("", "https address of the gateway as others reach it; empty: on this machine only")
+    session_lifetime: str = _setting("8h", "how long a sign-in lasts at most")
     token_lifetime: str = _setting("15min", "default lifetime of an access token")
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
@@ -119,7 +123,7 @@ def database_url() -> str | None:
 
 
 def _check(settings: Settings, source: str) -> None:
-    for key in ("publish_interval", "merge_delay", "token_lifetime", "approval_lifetime"):
+    for key in ("publish_interval", "merge_delay", "token_lifetime", "session_lifetime", "approval_lifetime"):
         try:
             parse_duration_s(getattr(settings, key))
         except Malformed as error:

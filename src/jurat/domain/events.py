@@ -8,6 +8,7 @@ import msgspec
 
 from jurat.core.errors import Malformed
 from jurat.core.jsonio import dump_json, load_json
+from jurat.domain.decisions import DecisionRef as DecisionRef
 from jurat.domain.facts import FACTS, KIND_OF, Fact
 from jurat.domain.kinds import Kind, kind_named
 from jurat.domain.values import PrincipalType
@@ -19,14 +20,6 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     type: PrincipalType
     chain: list[str]
-
-
-class DecisionRef(msgspec.Struct, frozen=True, kw_only=True):
-    """What the policy engine said: effect, the ids of the policies that decided, the digest of the set."""
-
-    effect: str
-    policies: list[str]
-    policy_set: str
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

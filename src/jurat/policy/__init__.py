@@ -4,11 +4,14 @@
 `conditions` `latency_p99 <= 100ms`: read once, checked against measurements, three verdicts
 `gatefile`   the gates before `staging` and `production`, strict YAML
 `accessrules` duties, conflicts, approvals, break-glass, reviews, strict YAML
+`groupfile`  which groups of a directory hold which roles, strict YAML
 `retentionfile` how long events are kept and what the law asks for, strict YAML
 `plainyaml`  YAML at its plainest, each refusal with its line
 `resources`  `models/prod/churn@2.3.1`: paths of what is acted on, as policies see them
 `values`     what a request may carry, as Cedar reads it
 `policyset`  Cedar policies and their schema, validated together, named by one digest
+`policytree` a policy's tree, walked: what its conditions read
+`slices`     what Cedar is told of one principal and one resource
 `engine`     may this principal do this? allow or deny, the policies that decided, and the reasons
 `explain`    after a deny: what stood in the way, and which role would have opened it
 `defaults/`  the policies that a new workspace starts with, one file a role

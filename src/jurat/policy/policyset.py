@@ -21,6 +21,7 @@ from cedarpy import pst
 
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed
+from jurat.policy.policytree import reads
 
 SCHEMA_NAME: Final = "schema.cedarschema"
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,100}\.cedar\Z")
@@ -60,6 +61,8 @@ class PolicySet:
     by_action: Mapping[str, cedarpy.PolicySet]  # what the engine asks: for each action the policies whose scope admits it
     permits_unconditioned: cedarpy.PolicySet  # only the permits, without their `when` and `unless`: for explanations, never decisions
     schema: cedarpy.Schema
+    has_action_groups: bool  # whether an action lies in another
+    reads: frozenset[tuple[str, str]]  # what conditions look at: (`context`, `at`), (`resource`, `risk_tier`), …
 
     @classmethod
     def load(cls, files: Mapping[str, str], schema: str) -> PolicySet:
@@ -103,6 +106,8 @@ class PolicySet:
             by_action=MappingProxyType({action: _admitting(tree, {action, *above}) for action, above in ancestors.items()}),
             permits_unconditioned=cedarpy.PolicySet.from_pst(_without_conditions(tree)),
             schema=schema_handle,
+            has_action_groups=any(ancestors.values()),
+            reads=reads(tree),
         )
 
 

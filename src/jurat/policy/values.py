@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,6 +40,41 @@ def pack_values(values: Mapping[str, Value]) -> str:
     if not values:
         return "{}"
     return _encode({name: _pack(name, value) for name, value in values.items()}).decode()
+
+
+def plain_values(values: Mapping[str, Value]) -> dict[str, object]:
+    """Return the values as JSON holds them exactly, for the record; `values_of` reads them again.
+
+    A value that cannot be told to a policy is written as its text: such a question was refused, and the record says so.
+    """
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        try:
+            found[name] = _pack(name, value)
+        except Malformed:
+            found[name] = str(value)
+    return found
+
+
+def values_of(plain: Mapping[str, Any]) -> dict[str, Value]:
+    """Return recorded values as they were told.
+
+    Raises:
+        Malformed: something that was never told to a policy.
+    """
+    return {name: _unpack(name, value) for name, value in plain.items()}
+
+
+def _unpack(name: str, value: Any) -> Value:
+    if isinstance(value, bool | int | str):
+        return value
+    told = value.get("__extn") if isinstance(value, dict) else None
+    if isinstance(told, dict) and isinstance(text := told.get("arg"), str):
+        if told.get("fn") == "decimal":
+            return Decimal(text)
+        if told.get("fn") == "datetime":
+            return datetime.fromisoformat(text)
+    raise Malformed(f"`{name}` was recorded as something that no policy can be told")
 
 
 def _pack(name: str, value: Value) -> object:
