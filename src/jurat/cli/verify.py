@@ -153,7 +153,7 @@ def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: _
     origin = read_unverified_text(read_bytes(path / "checkpoint")).partition("\n")[0]
     mine = keys_of_origin(origin, keys)
     with Progress(session, "verifying") as progress:
-        report = verify_public([(mine, DirectorySource(path))], progress=progress, **demands._asdict())
+        report = verify_public([(mine, DirectorySource(path))], progress=progress, anchor_keys=_anchor(keys), **demands._asdict())
     return _tell_report(session, str(path), report)
 
 
@@ -168,8 +168,12 @@ def _verify_url(session: Session, url: str, keys: list[LogKeys], demands: _Deman
         for _, source in logs:
             stack.callback(source.close)
         progress = stack.enter_context(Progress(session, "verifying"))
-        report = verify_public(logs, progress=progress, **demands._asdict())
+        report = verify_public(logs, progress=progress, anchor_keys=_anchor(keys), **demands._asdict())
     return _tell_report(session, url, report)
+
+
+def _anchor(keys: list[LogKeys]) -> LogKeys | None:
+    return next((each for each in keys if each.log == "anchor"), None)
 
 
 def _verify_evidence(session: Session, path: Path, keys: list[LogKeys], policy: Policy | None) -> int:
@@ -194,6 +198,8 @@ def _tell_report(session: Session, where: str, report: Report) -> int:
     lines = [[r.log, str(r.size), str(r.sealed), str(r.checked_entries), str(r.checked_payloads)] for r in report.logs]
     show_table(session, ["log", "entries", "sealed", "entries checked", "copies of events checked"], lines, empty="no log was found")
     for each in report.logs:
+        if each.pruned:
+            session.say(f"`{each.log}` is pruned below index {each.pruned}: their time is over, and nothing before it can be looked at")
         if each.witnessed is not None:
             session.say(f"a quorum of witnesses vouches for {each.witnessed} of the {each.sealed} entries of `{each.log}`")
     if report.is_clean:

@@ -18,6 +18,7 @@ from typing import Final
 from jurat.core.errors import Tampered
 from jurat.core.files import sync_directory
 from jurat.ledger.crash_points import reach
+from jurat.ledger.pruned import hash_floor, read_pruned, refuse_pruned
 from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, hash_leaves, hash_node, root_of
 
 TILE_WIDTH: Final = 256
@@ -37,10 +38,14 @@ def level_counts(size: int) -> list[int]:
 
 
 class ArrayReader:
-    """Reads a log's arrays, wherever they come from. Everything that is not there is `Tampered`, never an empty answer."""
+    """Reads a log's arrays, wherever they come from. Everything that is not there is `Tampered`, never an empty answer.
+
+    What is pruned is `NotFound` (code `pruned`), before and after its space is free.
+    """
 
     def __init__(self, directory: Path, entry_size: int) -> None:
         self.directory = directory
+        self.pruned = read_pruned(directory)  # of the writer: as the sealer read it last
         self.entry_size = entry_size
         self._stride = entry_size + 2
         self._prefix = entry_size.to_bytes(2)
@@ -103,6 +108,8 @@ class ArrayReader:
         assert 0 <= first <= end
         if first == end:
             return b""
+        if self.pruned.minimum and first < (self.pruned.floor if name == ENTRIES else hash_floor(self.pruned.minimum, int(name[1:]))):
+            raise refuse_pruned(f"`{name}` at `{first}`", self.directory.name, self.pruned.minimum)
         raw = os.pread(self._open(name), (end - first) * stride, first * stride)
         if len(raw) != (end - first) * stride:
             raise self._fault(name, f"it ends within `{first}` to `{end}`")

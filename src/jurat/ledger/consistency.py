@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from jurat.core.errors import Malformed, NotFound, Tampered
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.layout import LogName
+from jurat.ledger.pruned import refuse_pruned
 from jurat.merkle.checkpoint import Checkpoint, format_base64, parse_base64, parse_checkpoint, parse_number
 from jurat.merkle.note import MAX_NOTE_SIZE, read_unverified_text
 from jurat.merkle.tree import HASH_SIZE, consistency_path, verify_consistency
@@ -79,11 +80,12 @@ def prove_consistency(ledger_root: Path, log: LogName, old_size: int, new_size: 
 
     Raises:
         Malformed: not 1 <= old <= new.
-        NotFound: the log is not that long.
+        NotFound: the log is not that long, or pruned (code `pruned`).
         Tampered: its arrays are shorter than they should be.
     """
     reader = ArrayReader(log.directory(ledger_root), log.entry_size)
     try:
+        _check_size(reader, log, old_size)
         _check_size(reader, log, new_size)
         return consistency_path(old_size, new_size, reader.node)
     finally:
@@ -105,6 +107,8 @@ def read_root(ledger_root: Path, log: LogName, size: int) -> bytes:
 
 
 def _check_size(reader: ArrayReader, log: LogName, size: int) -> None:
+    if size < reader.pruned.minimum:
+        raise refuse_pruned(f"size `{size}`", log, reader.pruned.minimum)
     there = reader.whole_size()
     if size > there:
         raise NotFound(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from jurat.core.clock import Clock
-from jurat.core.errors import Conflict, JuratError, Malformed, NotFound, Unavailable
+from jurat.core.errors import Conflict, JuratError, Malformed, NotFound, Tampered, Unavailable
 from jurat.domain.kinds import CATALOGUE, CLOSED, is_producer
 from jurat.ledger import wire
 from jurat.ledger.engine import Engine
@@ -20,6 +20,7 @@ from jurat.ledger.keys import LogSigners
 from jurat.ledger.layout import ANCHOR, LogName, parse_log_name
 from jurat.ledger.lockstore import Locked
 from jurat.ledger.producers import find_sequences
+from jurat.ledger.pruned import refuse_pruned
 from jurat.ledger.receipt import describe_batch, sign_receipt
 from jurat.ledger.sequencer import Fresh, Gap, ProducerKey, Submission, Verdict
 from jurat.merkle.cose import format_protected, signed_bytes
@@ -166,7 +167,7 @@ class Desk:
             return
         arrays, salts = self._engine.arrays[key.log], self._engine.salts[key.log]
         count = min(len(submission.raws), last.seq - submission.first_seq + 1)
-        places = find_sequences(arrays, last.at + 1, key.producer, key.epoch, submission.first_seq, count)
+        places = self._find(key, last.at + 1, submission.first_seq, count)
         for place, kind, raw in zip(places, submission.kinds, submission.raws, strict=False):
             entry, salt = unpack_entry(arrays.entries(place, place + 1)[0]), salts.at(place)
             if entry.kind_code != kind or (salt is not None and commit_event(salt, raw) != entry.commitment):
@@ -185,7 +186,12 @@ class Desk:
         if not ends_early and key not in closed:
             if last is None or submission.first_seq + len(submission.raws) - 1 <= last.seq:
                 return
-            if unpack_entry(self._engine.arrays[key.log].entries(last.at, last.at + 1)[0]).kind_code != CLOSED.code:
+            arrays = self._engine.arrays[key.log]
+            if last.at < arrays.pruned.floor:
+                is_closed = arrays.pruned.is_closed(key.producer, key.epoch)
+            else:
+                is_closed = unpack_entry(arrays.entries(last.at, last.at + 1)[0]).kind_code == CLOSED.code
+            if not is_closed:
                 return
         raise Conflict(
             f"producer `{key.producer}` has closed its epoch `{key.epoch}` in log `{key.log}`",
@@ -231,7 +237,7 @@ class Desk:
             detail = f"producer `{key.producer}` sent seq `{first_seq}` to `{key.log}`, expected `{verdict.expected}`"
             return wire.refuse(Conflict(detail, hint="send the missing ones first", code="sequence_gap", expected=verdict.expected))
         arrays = self._engine.arrays[key.log]
-        places = find_sequences(arrays, arrays.size, key.producer, key.epoch, first_seq, count)
+        places = self._find(key, arrays.size, first_seq, count)
         first, is_one_run = places[0], places[-1] - places[0] == count - 1
         entries = arrays.entries(first, first + (count if is_one_run else 1))
         receipt = self._sign_receipt(key.log, first, entries) if append.request.want_receipt and is_one_run else None
@@ -239,6 +245,20 @@ class Desk:
         if append.request.want_commitments:
             commitments = _commitments(entries if is_one_run else [arrays.entries(place, place + 1)[0] for place in places])
         return wire.Appended(first, count, unpack_entry(entries[0]).received_ns, receipt, True, commitments)
+
+    def _find(self, key: ProducerKey, size: int, first_seq: int, count: int) -> list[int]:
+        """Return where events lie that were recorded before; what is pruned cannot be compared any more, so it is not repeated."""
+        arrays = self._engine.arrays[key.log]
+        try:
+            return find_sequences(arrays, size, key.producer, key.epoch, first_seq, count, floor=arrays.pruned.floor)
+        except Tampered:
+            if not arrays.pruned.floor:
+                raise
+        raise Conflict(
+            f"seq `{first_seq}` of producer `{key.producer}` epoch `{key.epoch}` in log `{key.log}` was recorded once, and is pruned",
+            hint="its time is over: do not send it again",
+            code="repeated_pruned",
+        )
 
     def _sign_receipt(self, log: LogName, first_index: int, entries: Sequence[bytes]) -> str:
         signers = self._signers[log]
@@ -268,7 +288,10 @@ class Desk:
                 log = parse_log_name(request.log)
                 if log not in self._kinds or not 0 <= request.index < self._engine.arrays[log].size:
                     raise NotFound(f"log `{request.log}` has no entry `{request.index}`")
-                entries = self._engine.arrays[log].entries(request.index, request.index + 1)
+                arrays = self._engine.arrays[log]
+                if request.index < arrays.pruned.floor:
+                    raise refuse_pruned(f"entry `{request.index}`", log, arrays.pruned.minimum)
+                entries = arrays.entries(request.index, request.index + 1)
                 return wire.Receipted(self._sign_receipt(log, request.index, entries))
             case wire.SealedRoot():
                 return self._sign_root(parse_log_name(request.log))

@@ -2,7 +2,8 @@
 
     DIR/checkpoint                      the public signed note, written last: an export is whole once it is there
     DIR/tile/<level>/<number>[.p/<W>]   the tree;  DIR/tile/entries/<number>[.p/<W>]: the entries
-    DIR/log-keys.json                   the public keys of this log: for convenience; an auditor uses their own copy
+    DIR/minimum.tlog-proof              of a pruned log: from which index on it can be checked (see `minimum`)
+    DIR/log-keys.json                   its public keys (and the anchor log's, if it is pruned), for convenience: an auditor has a copy
     DIR/verify_log.py                   the stand-alone verifier
 
 Everything is checked on the way, from the entries up to the signed root: what does not verify does not leave. A run that
@@ -24,11 +25,13 @@ from jurat.core.files import write_whole
 from jurat.ledger.arrays import ArrayReader, level_counts, root_of_edge
 from jurat.ledger.keys import LogKeys, write_log_keys
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file
+from jurat.ledger.minimum import MINIMUM_FILE, open_minimum, prove_minimum
+from jurat.ledger.pruned import entry_floor, hash_floor
 from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.witnessed import newest_anchor
 from jurat.merkle.checkpoint import Checkpoint
 from jurat.merkle.note import read_unverified_text
-from jurat.merkle.tile import TILE_WIDTH, format_tile_path
+from jurat.merkle.tile import TILE_WIDTH, format_tile_path, parse_tile_path
 from jurat.merkle.tree import hash_leaves, root_of
 
 VERIFIER: Final = "verify_log.py"
@@ -43,6 +46,8 @@ class Exported(NamedTuple):
     root: bytes
     files: int
     written: int
+    minimum: int = 0  # the log is pruned below this index
+    removed: int = 0  # files that were there, and are pruned now
 
 
 def read_verifier() -> bytes:
@@ -72,14 +77,18 @@ def export_log(
         raise Tampered(f"log `{log}` has no public checkpoint", hint="run `jurat verify`", code="checkpoint_bad") from error
     checkpoint = open_checkpoint(note, mine)
     _check_earlier(directory, checkpoint, mine)
-    reader, files, written = ArrayReader(log.directory(ledger_root), log.entry_size), 0, 0
+    proof, shown, minimum = _minimum(ledger_root, log, keys, mine)
+    reader, files, written, removed = ArrayReader(log.directory(ledger_root), log.entry_size), 0, 0, 0
     try:
-        for end, path, raw in _tiles(reader, checkpoint):
+        for end, path, raw in _tiles(reader, checkpoint, minimum):
             files, written = files + 1, written + _put(directory / path, raw)
             if progress:
                 progress(end, checkpoint.size)
         os.sync()  # once for all of them, before the checkpoint that promises them
-        write_log_keys(directory / "log-keys.json", [mine])
+        write_log_keys(directory / "log-keys.json", shown)
+        if proof is not None:
+            write_whole(directory / MINIMUM_FILE, proof)  # before anything goes that it excuses
+            removed = _remove_pruned(directory, minimum)
         write_whole(directory / VERIFIER, read_verifier())
         write_whole(directory / "checkpoint", note)
     except OSError as error:
@@ -89,14 +98,36 @@ def export_log(
         ) from error
     finally:
         reader.close()
-    return Exported(str(log), checkpoint.origin, checkpoint.size, checkpoint.root, files, written)
+    return Exported(str(log), checkpoint.origin, checkpoint.size, checkpoint.root, files, written, minimum, removed)
+
+
+def _minimum(ledger_root: Path, log: LogName, keys: Sequence[LogKeys], mine: LogKeys) -> tuple[bytes | None, list[LogKeys], int]:
+    """Return the proof of the minimum index, the keys that it takes to read it, and the index."""
+    anchor = next((each for each in keys if each.log == str(ANCHOR)), None)
+    proof = None if log == ANCHOR or anchor is None else prove_minimum(ledger_root, log, keys)
+    if proof is None or anchor is None:
+        return None, [mine], 0
+    return proof, [mine, anchor], open_minimum(proof, mine, anchor)
+
+
+def _remove_pruned(directory: Path, minimum: int) -> int:
+    """Remove the full tiles and bundles that are pruned now, which an earlier export has left, and their partial ones."""
+    removed = 0
+    for folder in directory.glob("tile/*"):
+        level = None if folder.name == "entries" else int(folder.name)
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            number = parse_tile_path(path.relative_to(directory).as_posix()).number
+            if (number + 1) << 8 * ((level or 0) + 1) <= minimum:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def _check_earlier(directory: Path, checkpoint: Checkpoint, keys: LogKeys) -> None:
     """Pass if the directory is empty, or holds an earlier, perhaps broken off, export of this log."""
     directory.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in directory.iterdir()}
-    if not names <= {"tile", "checkpoint", "log-keys.json", VERIFIER}:
+    if not names <= {"tile", "checkpoint", "log-keys.json", VERIFIER, MINIMUM_FILE}:
         raise Conflict(f"`{directory}` holds other things than an export", hint="choose an empty directory", code="not_an_export")
     for path in directory.rglob(".*.tmp"):  # what a run that was killed had in hand
         path.unlink()
@@ -122,8 +153,8 @@ def _check_earlier(directory: Path, checkpoint: Checkpoint, keys: LogKeys) -> No
         )
 
 
-def _tiles(reader: ArrayReader, checkpoint: Checkpoint) -> Iterator[tuple[int, str, bytes]]:
-    """Yield (entries done, path, bytes) of every resource, each level once it fits the one below.
+def _tiles(reader: ArrayReader, checkpoint: Checkpoint, minimum: int) -> Iterator[tuple[int, str, bytes]]:
+    """Yield (entries done, path, bytes) of every resource that is not pruned, each level once it fits the one below.
 
     Raises:
         Tampered: some stored bytes are not what the signed root says.
@@ -133,15 +164,18 @@ def _tiles(reader: ArrayReader, checkpoint: Checkpoint) -> Iterator[tuple[int, s
     edge: list[list[bytes]] = []
     for level, count in enumerate(counts):
         above, rest = [], []
-        for number, first in enumerate(range(0, count, TILE_WIDTH)):
-            end = min(first + TILE_WIDTH, count)
+        begin = hash_floor(minimum, level) if level else entry_floor(minimum)
+        known = begin if not level else min(count, entry_floor(minimum) >> 8 * level)  # below: the tile under it is pruned
+        expected = reader.hashes(level, begin, known) + expected
+        for first in range(begin, count, TILE_WIDTH):
+            number, end = first // TILE_WIDTH, min(first + TILE_WIDTH, count)
             hashes = reader.hashes(level, first, end)
             done = size if level else end
             if level == 0:
                 if hash_leaves(reader.entries(first, end)) != hashes:
                     raise _altered(level, first, end)
                 yield done, format_tile_path(None, number, end - first), reader.raw_entries(first, end)
-            elif hashes != expected[first:end]:
+            elif hashes != expected[first - begin : end - begin]:
                 raise _altered(level, first, end)
             yield done, format_tile_path(level, number, end - first), b"".join(hashes)
             if end - first == TILE_WIDTH:

@@ -17,6 +17,7 @@ WHAT: Final = {
     "entries_swapped": "entries were sealed in another order",
     "tree_altered": "a stored tree hash is not that of the sealed entries",
     "anchor_inconsistent": "the anchor log names another tree of this log",
+    "minimum_false": "the log is said to be pruned where nothing on record says that its entries have expired",
     "sequence_gap": "a producer's own numbers have a gap or go back",
     "time_went_back": "an entry was received before the entry ahead of it",
     "event_altered": "an event's bytes are not those that were sealed",
@@ -26,7 +27,7 @@ WHAT: Final = {
     "manifest_altered": "the archive's list of files cannot be believed",
     "row_missing": "a sealed event is neither in the archive nor in the journal",
     "row_duplicated": "an event is in the archive more than once",
-    "row_unknown": "the archive holds an event that no checkpoint covers",
+    "row_unknown": "an event is there that no checkpoint covers, or whose entry is pruned",
     "journal_altered": "the journal is damaged",
     "erasure_undone": "an event's content is there, though the ledger says that it was erased",
     "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
@@ -58,6 +59,7 @@ class LogReport(msgspec.Struct, kw_only=True):
     sealed: int  # entries that the newest checkpoint covers
     checked_entries: int = 0
     checked_payloads: int = 0
+    pruned: int = 0  # the minimum index: entries below it are gone for good, by the ledger's own word
     witnessed: int | None = None  # entries of the anchor log that a quorum vouches for, if a policy was given
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from jurat.ledger.arrays import root_of_edge
+from jurat.ledger.pruned import entry_floor, hash_floor
 from jurat.ledger.verify_log import LogFiles, TreeCheck
 from jurat.merkle.tile import TILE_WIDTH
 from jurat.merkle.tree import hash_leaf, hash_leaves, root_of
@@ -137,6 +138,9 @@ class _Search:
         return self._tile(-1, tile, lambda first, end: hash_leaves(self.files.entries(first, end)))
 
     def _tile(self, level: int, tile: int, read: Callable[[int, int], list[bytes]]) -> list[bytes]:
+        floor = entry_floor(self.files.minimum) if level < 0 else hash_floor(self.files.minimum, level)
+        if tile * TILE_WIDTH < floor:
+            return []  # pruned
         if (level, tile) not in self.tiles:
             if len(self.tiles) > _MAX_TILES:
                 self.tiles.clear()

@@ -6,7 +6,7 @@ after any crash. Reads flat arrays in large pieces, with numpy.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from jurat.core.errors import Tampered
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.layout import LogName
+from jurat.ledger.pruned import Ended
 from jurat.ledger.sequencer import Last, ProducerKey
-from jurat.merkle.entry import ENTRY_SIZE, unpack_anchor_entry
+from jurat.merkle.entry import ENTRY_SIZE, AnchorEntry, unpack_anchor_entry
 
 _CHUNK: Final = 65_536  # entries
 _ROW: Final = np.dtype(
@@ -42,15 +43,23 @@ def last_sequences(log: LogName, arrays: ArrayReader, first: int, end: int) -> d
     return found
 
 
-def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, first_seq: int, count: int) -> list[int]:
+def ended_sequences(log: LogName, ended: Iterable[Ended]) -> dict[ProducerKey, Last]:
+    """Return the last event of each producer and epoch that lies where the log is pruned."""
+    return {ProducerKey(log, each.producer, each.epoch): Last(each.seq, each.at) for each in ended}
+
+
+def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, first_seq: int, count: int, *, floor: int = 0) -> list[int]:
     """Return the indices of `count` events of a producer that are known to be there, looking from the end backwards.
+
+    Args:
+        floor: the first entry that is not pruned.
 
     Raises:
         Tampered: one of them is not there.
     """
     found: list[int] = []
-    for end in range(size, 0, -_CHUNK):
-        begin = max(0, end - _CHUNK)
+    for end in range(size, floor, -_CHUNK):
+        begin = max(floor, end - _CHUNK)
         rows = _rows(arrays, begin, end)
         is_mine = (rows["producer"] == producer) & (rows["epoch"] == epoch)
         places = np.flatnonzero(is_mine & (rows["seq"] >= first_seq) & (rows["seq"] < first_seq + count))
@@ -64,13 +73,13 @@ def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, fi
     )
 
 
-def anchored_sizes(arrays: ArrayReader, end: int, wanted: Collection[bytes]) -> dict[bytes, int]:
-    """Return the last size that the anchor log holds of each wanted log, by SHA256(origin); those that it has not are missing."""
-    found: dict[bytes, int] = {}
+def last_anchored(arrays: ArrayReader, end: int, wanted: Collection[bytes]) -> dict[bytes, AnchorEntry]:
+    """Return the last entry that the anchor log has for each wanted log, by SHA256(origin); those that it has not are missing."""
+    found: dict[bytes, AnchorEntry] = {}
     for last in range(end, 0, -_CHUNK):
         for raw in reversed(arrays.entries(max(0, last - _CHUNK), last)):
             entry = unpack_anchor_entry(raw)
-            found.setdefault(entry.origin_hash, entry.size)
+            found.setdefault(entry.origin_hash, entry)
         if found.keys() >= set(wanted):
             break
     return found

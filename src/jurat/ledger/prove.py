@@ -16,6 +16,7 @@ from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.evidence import FORMAT, EvidenceReport, decode_event_bytes, pack_extra, verify_evidence
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, parse_log_name
+from jurat.ledger.pruned import read_pruned, refuse_pruned
 from jurat.ledger.rows import kind_name
 from jurat.ledger.stored import StoredEvent
 from jurat.ledger.verify_checkpoints import open_checkpoint
@@ -61,8 +62,10 @@ def entry_alone(ledger_root: Path, log: LogName, index: int) -> StoredEvent:
     """Return what is left of an event that was erased or has expired: its entry, by which its place can be proved.
 
     Raises:
+        NotFound: code `pruned`: not even that is left.
         Tampered: the log does not have it.
     """
+    _refuse_pruned(ledger_root, log, index)
     reader = ArrayReader(log.directory(ledger_root), log.entry_size)
     try:
         entry = unpack_entry(reader.entries(index, index + 1)[0])
@@ -148,7 +151,14 @@ def _keys_of(log: LogName, keys: Sequence[LogKeys]) -> LogKeys:
     raise NotFound(f"there are no keys of log `{log}`", hint="`keys/log-keys.json` of the workspace has them")
 
 
+def _refuse_pruned(ledger_root: Path, log: LogName, index: int) -> None:
+    pruned = read_pruned(log.directory(ledger_root))
+    if index < pruned.floor:
+        raise refuse_pruned(f"entry `{index}`", log, pruned.minimum)
+
+
 def _read_proof(ledger_root: Path, log: LogName, index: int, size: int) -> tuple[bytes, list[bytes]]:
+    _refuse_pruned(ledger_root, log, index)
     reader = ArrayReader(log.directory(ledger_root), log.entry_size)
     try:
         return reader.entries(index, index + 1)[0], inclusion_path(index, size, reader.node)

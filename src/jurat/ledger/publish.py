@@ -23,6 +23,7 @@ from jurat.ledger.journal import Position, scan, segment_file
 from jurat.ledger.keys import LogSigners
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, journal_directory
 from jurat.ledger.lockstore import Locked, LockStore, Swap
+from jurat.ledger.pruned import read_pruned
 from jurat.merkle.checkpoint import Checkpoint, format_checkpoint
 from jurat.merkle.entry import AnchorEntry, pack_anchor_entry
 from jurat.merkle.note import sign_note
@@ -50,12 +51,19 @@ class ForwardClock:
         self._last_ns = max(self._last_ns, *(each.sealed_ns for each in locked))
 
 
+class Anchored(NamedTuple):
+    """What the anchor log says last of a log."""
+
+    size: int
+    minimum: int
+
+
 class SealedState(NamedTuple):
     """What recovery found: where sealing goes on."""
 
     read_to: Position  # everything before it in the journal is sealed
     ends: SegmentEnds
-    anchored: dict[LogName, int]  # sizes that the anchor log holds
+    anchored: dict[LogName, Anchored]
     public: dict[LogName, str]  # public checkpoints as they lie there; may be behind the lock store
 
 
@@ -99,10 +107,11 @@ class Publisher:
         """
         class_logs = [log for log in self._arrays if log != ANCHOR]
         self._seal(class_logs, snapshot)
-        behind = [log for log in class_logs if self.sealed(log).size != self._anchored.get(log, 0)]
+        standing = {log: self._standing(log) for log in class_logs}
+        behind = [log for log in class_logs if standing[log] != self._anchored.get(log, Anchored(0, 0))]
         if behind:
-            after = self._append_anchors([self._anchor_entry(log) for log in behind])
-            self._anchored.update({log: self.sealed(log).size for log in behind})
+            after = self._append_anchors([self._anchor_entry(log, standing[log]) for log in behind])
+            self._anchored.update({log: standing[log] for log in behind})
             self._seal([ANCHOR], after)
         else:
             self._seal([ANCHOR], snapshot)  # anchored before a crash, not sealed yet
@@ -171,9 +180,15 @@ class Publisher:
                 return
         raise Tampered("the journal on disk ends before what was synced to it", code="journal_damaged")
 
-    def _anchor_entry(self, log: LogName) -> bytes:
+    def _standing(self, log: LogName) -> Anchored:
+        """Return what the anchor log should say of a log; a pruning that was decided meanwhile counts from here on."""
+        pruned = self._arrays[log].pruned = read_pruned(log.directory(self._root))
+        return Anchored(self.sealed(log).size, pruned.minimum)
+
+    def _anchor_entry(self, log: LogName, standing: Anchored) -> bytes:
         sealed = self.sealed(log)
-        return pack_anchor_entry(AnchorEntry(hash_origin(sealed.origin), sealed.size, 0, sealed.sealed_ns, sealed.root))
+        entry = AnchorEntry(hash_origin(sealed.origin), standing.size, standing.minimum, sealed.sealed_ns, sealed.root)
+        return pack_anchor_entry(entry)
 
 
 def removable_segments(ends: SegmentEnds, read_to: Position, covered: dict[LogName, int]) -> list[int]:

@@ -22,8 +22,8 @@ from jurat.ledger.journal import JournalWriter, Position, first_position, journa
 from jurat.ledger.keys import LogSigners
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file, hash_origin, journal_directory
 from jurat.ledger.lockstore import Locked, LockStore
-from jurat.ledger.producers import anchored_sizes, last_sequences
-from jurat.ledger.publish import SealedState, SegmentEnds
+from jurat.ledger.producers import ended_sequences, last_anchored, last_sequences
+from jurat.ledger.publish import Anchored, SealedState, SegmentEnds
 from jurat.ledger.record import Record
 from jurat.ledger.salts import RecentSalts
 from jurat.ledger.sequencer import Last, LogHead, ProducerKey, Sequencer
@@ -51,9 +51,9 @@ def recover(ledger_root: Path, signers: dict[LogName, LogSigners], lock: LockSto
         _check_root(log, arrays[log], locked[log])
     sequencer = _make_sequencer(signers, arrays)
     origins = {log: hash_origin(signers[log].public.origin) for log in signers if log != ANCHOR}
-    anchored = anchored_sizes(arrays[ANCHOR], arrays[ANCHOR].size, [origins[log] for log in origins if locked[log].size])
-    sizes = {log: anchored.get(origin, 0) for log, origin in origins.items()}
-    return Engine(journal, arrays, sequencer, salts), SealedState(read_to, ends, sizes, public)
+    entries = last_anchored(arrays[ANCHOR], arrays[ANCHOR].size, [origins[log] for log in origins if locked[log].size])
+    anchored = {log: Anchored(found.size, found.minimum_index) for log, origin in origins.items() if (found := entries.get(origin))}
+    return Engine(journal, arrays, sequencer, salts), SealedState(read_to, ends, anchored, public)
 
 
 def _locked_logs(signers: dict[LogName, LogSigners], lock: LockStore) -> dict[LogName, Locked]:
@@ -194,7 +194,8 @@ def _make_sequencer(signers: dict[LogName, LogSigners], arrays: dict[LogName, Lo
     for log, signer in signers.items():
         size, received_ns = arrays[log].size, 0
         if log != ANCHOR:
-            lasts.update(last_sequences(log, arrays[log], 0, size))
+            lasts.update(ended_sequences(log, arrays[log].pruned.ended))
+            lasts.update(last_sequences(log, arrays[log], arrays[log].pruned.floor, size))
             if size:
                 received_ns = unpack_entry(arrays[log].entries(size - 1, size)[0]).received_ns
         heads[log] = LogHead(hash_origin(signer.public.origin)[:8], size, received_ns)

@@ -10,6 +10,7 @@ from pathlib import Path
 from jurat.core.errors import JuratError, NotFound, Unavailable
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.layout import ANCHOR, LogName, checkpoint_file
+from jurat.ledger.pruned import refuse_pruned
 from jurat.ledger.witnessed import public_anchor
 from jurat.merkle.checkpoint import parse_checkpoint
 from jurat.merkle.note import read_unverified_text
@@ -23,7 +24,7 @@ def read_public(ledger_root: Path, log: LogName, path: str) -> bytes:
 
     Raises:
         Malformed: no such form of path.
-        NotFound: it lies beyond the published size.
+        NotFound: it lies beyond the published size, or (code `pruned`) below the minimum index.
         Unavailable: the log has no checkpoint that can be read.
         Tampered: the arrays are shorter than what was published.
     """
@@ -41,6 +42,8 @@ def read_public(ledger_root: Path, log: LogName, path: str) -> bytes:
         raise NotFound(f"`{path}` of log `{log}` is not published: the checkpoint has size {size}")
     reader = ArrayReader(log.directory(ledger_root), log.entry_size)
     try:
+        if reader.pruned.refuses(level, number):
+            raise refuse_pruned(f"`{path}`", log, reader.pruned.minimum)
         return reader.raw_entries(first, first + width) if level is None else reader.raw_hashes(level, first, first + width)
     finally:
         reader.close()

@@ -26,6 +26,7 @@ def judge_tree(claim: Claims, check: TreeCheck, events: EventCheck, faults: Faul
     """Note what is wrong with a log's arrays; return what is known of the entries that are not authentic."""
     log, files = str(claim.log), claim.files
     faults.add_runs(log, "entry_altered", "its size prefix is wrong", check.bad_prefixes, file=_file(claim, "entries"))
+    judge_minimum(claim, events, faults)
     for level, count in check.short.items():
         faults.add(log, "tree_altered", f"`L{level}` ends after {count} hashes", file=_file(claim, f"L{level}"))
     root = claim.newest.root if claim.newest else None
@@ -52,9 +53,24 @@ def judge_tree(claim: Claims, check: TreeCheck, events: EventCheck, faults: Faul
             if begin < check.present:
                 detail = "no checkpoint can be met behind these while later entries are missing"
                 faults.add(log, "entries_unjudged", detail, index=begin, last_index=check.present - 1)
+        elif begin < check.floor:
+            detail = "a hash that stands for pruned entries was altered, or an entry behind them and everything rewritten to match"
+            faults.add(log, "tree_altered", detail, index=begin, last_index=end - 1)
         else:
             _name_span(log, files, begin, end, events, faults)
     return located
+
+
+def judge_minimum(claim: Claims, events: EventCheck, faults: Faults) -> None:
+    """Note a minimum index that the tombstones do not bear out; whoever sees hashes only has none to ask."""
+    minimum = claim.files.minimum
+    if not minimum or events.said_pruned is None:
+        return
+    if minimum > events.said_pruned:
+        detail = f"the anchor log has minimum index {minimum}, the last `log.pruned.v1` on record says {events.said_pruned}"
+        faults.add(str(claim.log), "minimum_false", detail, index=events.said_pruned, last_index=minimum - 1)
+    kept = np.flatnonzero(~events.expired[:minimum])
+    faults.add_runs(str(claim.log), "minimum_false", "pruned, and no expiry on record covers it", kept.tolist())
 
 
 def judge_events(check: EventCheck, located: Located, faults: Faults, *, is_archived: bool) -> None:

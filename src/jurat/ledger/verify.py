@@ -106,7 +106,8 @@ def verify_workspace(
                 log=str(claim.log),
                 size=claim.files.count("entries"),
                 sealed=_size(claim),
-                checked_entries=trees[str(claim.log)].present,
+                checked_entries=trees[str(claim.log)].present - trees[str(claim.log)].floor,
+                pruned=claim.files.minimum,
                 checked_payloads=events[str(claim.log)].checked,
                 witnessed=witnessed if claim.log == ANCHOR else None,
             )
@@ -126,6 +127,7 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
         for check in checks.values():
             for each in gone:
                 check.expect_gone(each.may.get(check.log, ()), each.must.get(check.log, ()), each.expired.get(check.log, ()))
+                check.said_pruned = max(check.said_pruned or 0, each.pruned.get(check.log, 0))
         manifests = [check_parts(ledger_root, tenant, checks, faults, tick, jobs) for tenant in tenants]
         by_hash = {hash_origin(claim.keys.origin)[:8]: checks[str(claim.log)] for claim in claims}
         check_journal(ledger_root, by_hash, faults, tick)
@@ -142,10 +144,11 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
 def _tombstones(ledger_root: Path, tenant: str, claims: Sequence[Claims]) -> Tombstones:
     mine = next((claim for claim in claims if str(claim.log) == f"{tenant}/configuration"), None)
     if mine is None:
-        return Tombstones({}, {}, {})
+        return Tombstones({}, {}, {}, {})
     size = max(_size(mine), _public_size(ledger_root, mine))
     found = gather_tombstones(ledger_root, tenant, mine.files, hash_origin(mine.keys.origin)[:8], size)
-    return Tombstones(*({log: places for log, places in each.items() if log.startswith(f"{tenant}/")} for each in found))
+    may, must, expired, pruned = ({log: said for log, said in each.items() if log.startswith(f"{tenant}/")} for each in found)
+    return Tombstones(may, must, expired, pruned)
 
 
 def _damaged(anchor: Claims, tree: TreeCheck) -> set[int]:

@@ -156,19 +156,26 @@ def bind_anchors(claims: Sequence[Claims], anchor: Claims, damaged: set[int], fa
             if claim is None:
                 faults.add("anchor", "anchor_inconsistent", "it names a log that is not in the given keys", index=index)
                 continue
-            if before is not None and not before.size < entry.size:
+            if before is not None and not (before.size < entry.size or _only_pruned(before, entry)):
                 detail = f"log `{claim.log}` goes from size {before.size} to {entry.size}"
+            elif not (before.minimum_index if before else 0) <= entry.minimum_index <= entry.size:
+                detail = f"the minimum index of log `{claim.log}` goes to {entry.minimum_index}, which cannot be"
             elif before is not None and entry.sealed_ns < before.sealed_ns:
                 detail = f"log `{claim.log}` was sealed before its earlier checkpoint"
             if detail:
                 faults.add("anchor", "anchor_inconsistent", detail, index=index)
             last[entry.origin_hash] = entry
+            claim.files.minimum = max(claim.files.minimum, entry.minimum_index)
             claim.waypoints.append(Waypoint(entry.size, entry.root, "anchor_inconsistent", f"anchor entry {index}"))
     for origin_hash, entry in last.items():
         claim = by_hash[origin_hash]
         if claim.newest is None or entry.size > claim.newest.size:
             newest = Checkpoint(claim.keys.origin, entry.size, entry.root)
             claim.bind(newest, "anchor_inconsistent", f"the anchor log's last size {entry.size}")
+
+
+def _only_pruned(before: AnchorEntry, entry: AnchorEntry) -> bool:
+    return (before.size, before.root) == (entry.size, entry.root) and before.minimum_index < entry.minimum_index
 
 
 def _why(error: Exception) -> str:

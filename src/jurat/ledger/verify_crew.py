@@ -40,6 +40,7 @@ class Work(msgspec.Struct, frozen=True):
     log_directory: str
     may_be_gone: list[Stretch] = []
     must_be_gone: list[Stretch] = []
+    minimum: int = 0  # index below which the log is pruned
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -150,7 +151,9 @@ def main() -> None:
     while (raw := _get(into)) is not None:
         work = msgspec.msgpack.decode(raw, type=Work)
         log, faults = parse_log_name(work.part.log), Faults()
-        check = _Recorder(work.part.log, LogFiles(Path(work.log_directory), log.entry_size), work.size, faults)
+        files = LogFiles(Path(work.log_directory), log.entry_size)
+        files.minimum = work.minimum
+        check = _Recorder(work.part.log, files, work.size, faults)
         check.expect_gone(work.may_be_gone, work.must_be_gone)
         check_part(Path(work.path), work.part, work.file, check, faults, lambda count: _put(out, msgspec.msgpack.encode(count)))
         suspects = [(index, suspect) for index, some in check.suspects.items() for suspect in some]

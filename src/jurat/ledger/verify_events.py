@@ -17,6 +17,7 @@ import numpy.typing as npt
 from jurat.domain.facts_keeping import Stretch
 from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.faults import Faults
+from jurat.ledger.pruned import entry_floor
 from jurat.ledger.verify_log import CHUNK, ENTRY_FIELDS, LogFiles
 from jurat.merkle.entry import SALT_SIZE, commit_event
 
@@ -52,6 +53,7 @@ class EventCheck:
         self.archived = np.zeros(size, np.uint16)  # how often each index lies in the archive
         self.journaled = np.zeros(size, np.bool_)
         self.may_be_gone, self.must_be_gone, self.expired = (np.zeros(size, np.bool_) for _ in range(3))
+        self.said_pruned: int | None = None  # the minimum index, by the tombstones' word; None where nobody can hear it
         self.suspects: dict[int, list[Suspect]] = {}
         self.unknown: list[tuple[int, str]] = []  # rows of the archive at or beyond `size`: (index, file)
         self.checked = 0
@@ -89,6 +91,9 @@ class EventCheck:
             kinds: n, if they were read already: the kinds that the bytes name.
         """
         self.checked += len(indexes)
+        pruned = indexes < entry_floor(self.files.minimum)
+        detail = "its entry is pruned, and the event is still there"
+        self.faults.add_runs(self.log, "row_unknown", detail, indexes[pruned].tolist(), file=file)
         candidates = rows.copy()
         candidates["commitment"] = np.frombuffer(b"".join(commit_all(salts, raws)), "V32")
         if (covered := self.is_covered(indexes)).any():
@@ -106,7 +111,7 @@ class EventCheck:
             for at in np.flatnonzero(places).tolist():
                 yield at, int(indexes[at]), event_id(raws[at]) or (ids[at] if ids else None)
 
-        for at, index, name in each(sealed & ~fits):
+        for at, index, name in each(sealed & ~fits & ~pruned):
             self._suspect(index, Suspect(candidates[at].tobytes(), name, file))
         for _, index, name in each(fits & ~_equal(rows, stored)):
             detail = "the commitment beside the event is not its own"

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jurat.ledger.pruned import entry_floor, hash_floor
 from jurat.merkle.entry import ENTRY_SIZE
 from jurat.merkle.tile import TILE_WIDTH
-from jurat.merkle.tree import HASH_SIZE, Frontier
+from jurat.merkle.tree import HASH_SIZE, Frontier, root_of
 
 CHUNK: Final = TILE_WIDTH * TILE_WIDTH  # entries read at once: 4 MB
 _MAX_DIFFERENCES: Final = 10_000  # per level file; beyond, the file is beyond telling hash by hash
@@ -52,6 +53,7 @@ class LogFiles:
         self.directory = directory
         self.stride = entry_size + 2
         self.prefix = entry_size.to_bytes(2)
+        self.minimum = 0  # index below which the log is pruned, by the anchor log's word
 
     def count(self, name: str) -> int:
         """Return how many whole records a file holds; 0 if it cannot be read."""
@@ -92,6 +94,7 @@ class TreeCheck:
     """What one pass over a log's arrays saw. Sizes in entries."""
 
     size: int  # that the checkpoint promises
+    floor: int = 0  # the first entry that is not pruned; what lies before it stands by the stored hashes of upper levels
     present: int = 0  # entries that are there, up to `size`
     root: bytes = b""  # over the entries that are there
     levels: list[list[bytes]] = field(default_factory=list)  # L1, L2, … computed from the entries
@@ -105,11 +108,16 @@ class TreeCheck:
 
 
 def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: Callable[[int], None]) -> TreeCheck:
-    """Hash the first `size` entries again, and compare every stored hash and every waypoint on the way."""
+    """Hash the first `size` entries again, and compare every stored hash and every waypoint on the way.
+
+    Where a log is pruned, the hashes that stand for the prefix are taken as they lie there: if the root comes out as signed
+    they are the sealed ones. Sizes below the minimum index cannot be met any more.
+    """
     check = TreeCheck(size, present=min(size, files.count("entries")))
-    frontier, order = Frontier(), _Order()
-    ahead = sorted((w for w in waypoints if 0 < w.size <= check.present), key=lambda w: w.size)
-    begin = 0
+    check.floor = entry_floor(min(files.minimum, check.present))
+    frontier, order = _begin(check, files), _Order()
+    ahead = sorted((w for w in waypoints if max(1, files.minimum) <= w.size <= check.present), key=lambda w: w.size)
+    begin = check.floor
     while begin < check.present:
         raw = files.read("entries", begin, min(begin + CHUNK, check.present))
         count = len(raw) // files.stride
@@ -138,9 +146,25 @@ def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: 
         tick(count)
     check.root = frontier.root()
     for level, hashes in enumerate(check.levels, start=1):
-        for first in range(0, len(hashes), CHUNK):
+        for first in range(check.floor >> 8 * level, len(hashes), CHUNK):
             _compare(check, files, level, first, hashes[first : first + CHUNK])
     return check
+
+
+def _begin(check: TreeCheck, files: LogFiles) -> Frontier:
+    """Return the frontier at the floor, and lay the hashes that stand for what is pruned into `check.levels`."""
+    if not check.floor:
+        return Frontier()
+    stored: list[list[bytes]] = [[]]
+    for level in range(1, 9):
+        end = check.floor >> 8 * level
+        kept = hash_floor(files.minimum, level)
+        if not end:
+            break
+        hashes = files.hashes(level, kept, end)
+        stored.append([bytes(HASH_SIZE)] * kept + hashes + [bytes(HASH_SIZE)] * (end - kept - len(hashes)))
+    check.levels = stored[1:]
+    return Frontier.at(check.floor, lambda level, index: root_of(stored[level // 8][index << level % 8 : (index + 1) << level % 8]))
 
 
 def _hash_rows(entries: npt.NDArray[np.uint8]) -> list[bytes]:

@@ -57,6 +57,7 @@ def check_parts(ledger_root: Path, tenant: str, checks: Mapping[str, EventCheck]
                 str(checks[part.log].files.directory),
                 _marked(checks[part.log].may_be_gone, part),
                 _marked(checks[part.log].must_be_gone, part),
+                checks[part.log].files.minimum,
             )
             for part, file in known
         ]

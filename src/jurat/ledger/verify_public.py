@@ -20,6 +20,7 @@ from jurat.core.errors import JuratError, Malformed
 from jurat.ledger.faults import Fault, Faults, LogReport, Report
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, parse_log_name
+from jurat.ledger.minimum import MINIMUM_FILE, open_minimum
 from jurat.ledger.tile_source import Source
 from jurat.ledger.verdict import judge_tree
 from jurat.ledger.verify_checkpoints import Claims, bind_anchors, bind_kept, open_checkpoint
@@ -34,6 +35,7 @@ from jurat.merkle.tree import HASH_SIZE
 
 _LANES: Final = 8  # tiles that are asked for at once
 _MOST_MISSING: Final = 100  # tiles; beyond, the log counts as cut there
+_LARGEST_PROOF: Final = 64 * 1024
 _CACHED: Final = 1024  # tiles, some 10 MB
 _ARRAY: Final = re.compile(r"/(?:entries|L([0-9]+))\Z")
 
@@ -94,6 +96,7 @@ def verify_public(
     receipts: Sequence[str | bytes] = (),
     progress: Callable[[int, int], None] | None = None,
     policy: Policy | None = None,
+    anchor_keys: LogKeys | None = None,
 ) -> Report:
     """Return everything that is wrong with some public logs, each with its place.
 
@@ -104,6 +107,7 @@ def verify_public(
         receipts: receipts that producers kept, which the logs must honour.
         progress: called with (entries done, entries in all).
         policy: whose cosignatures are demanded on the anchor log's checkpoint.
+        anchor_keys: the auditor's own keys of the anchor log, which says from which index on a pruned log can be checked.
     Raises:
         Malformed: no log.
         Unavailable: a source did not answer; nothing is known then.
@@ -117,6 +121,8 @@ def verify_public(
             claim, files, raw = _claim(keys, source, lanes, faults)
             claims.append((claim, files))
             notes += [raw] if raw and claim.log == ANCHOR else []
+            if raw and anchor_keys is not None and claim.log != ANCHOR:
+                _read_minimum(claim, source, anchor_keys, faults)
         only = [claim for claim, _ in claims]
         for note in since:
             bind_kept(only, note, faults)
@@ -140,7 +146,12 @@ def verify_public(
                 faults.take(fault)
             sealed = claim.newest.size if claim.newest else 0
             reach = witnessed if claim.log == ANCHOR else None
-            reports.append(LogReport(log=str(claim.log), size=files.size, sealed=sealed, checked_entries=tree.present, witnessed=reach))
+            reports.append(
+                LogReport(
+                    log=str(claim.log), size=files.size, sealed=sealed, checked_entries=tree.present - tree.floor, witnessed=reach,
+                    pruned=files.minimum,
+                )
+            )  # fmt: skip
         check_receipts(only, receipts, faults)
     return Report(logs=reports, faults=faults.all())
 
@@ -161,6 +172,17 @@ def _claim(keys: LogKeys, source: Source, lanes: ThreadPoolExecutor, faults: Fau
     claim.bind(claim.public, "forked", f"the public checkpoint of size {claim.public.size}")
     files.size = claim.public.size
     return claim, files, raw
+
+
+def _read_minimum(claim: Claims, source: Source, anchor_keys: LogKeys, faults: Faults) -> None:
+    """Take the log's minimum index from a proof beside it, if the anchor log bears it out."""
+    raw = source.read(MINIMUM_FILE, _LARGEST_PROOF)
+    if raw is None:
+        return
+    try:
+        claim.files.minimum = open_minimum(raw, claim.keys, anchor_keys)
+    except JuratError as error:
+        faults.add(str(claim.log), "minimum_false", error.detail, file=MINIMUM_FILE)
 
 
 def _judge(claim: Claims, files: TiledFiles, tree: TreeCheck) -> list[Fault]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from jurat.core.errors import JuratError, Tampered
 from jurat.ledger.faults import Faults
+from jurat.ledger.pruned import entry_floor
 from jurat.ledger.receipt import Receipt, open_receipt, parse_receipt
 from jurat.ledger.verify_checkpoints import Claims
 from jurat.merkle.entry import unpack_entry
@@ -42,6 +43,8 @@ def _broken(claim: Claims, receipt: Receipt, end: int) -> str:
     signed = claim.newest.size if claim.newest else 0
     if end > signed:
         return f"promised within {receipt.merge_delay_ms} ms of its receipt, and the log is signed up to size {signed} only"
+    if receipt.first_index < entry_floor(claim.files.minimum):
+        return ""  # its time is over: what it promised was kept as long as it had to be, and can no longer be looked at
     entries = claim.files.entries(receipt.first_index, end)
     if len(entries) != receipt.count or root_of(hash_leaves(entries)) != receipt.root:
         return "other entries were sealed there than were promised"

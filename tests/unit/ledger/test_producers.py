@@ -9,7 +9,7 @@ import pytest
 from jurat.core.errors import Tampered
 from jurat.ledger.arrays import LogArrays
 from jurat.ledger.layout import ANCHOR, LogName
-from jurat.ledger.producers import anchored_sizes, find_sequences, last_sequences
+from jurat.ledger.producers import find_sequences, last_anchored, last_sequences
 from jurat.ledger.sequencer import Last, ProducerKey
 from jurat.merkle.entry import AnchorEntry, Entry, pack_anchor_entry, pack_entry
 
@@ -55,12 +55,12 @@ def test_missing_sequence_is_tampered(arrays: LogArrays) -> None:
             find_sequences(arrays, SIZE, *asked)
 
 
-def test_anchored_sizes_are_the_last_ones(tmp_path: Path) -> None:
+def test_what_is_anchored_last_is_found(tmp_path: Path) -> None:
     anchor = LogArrays(tmp_path, ANCHOR.entry_size, 0)
     old, busy, never = (bytes([n]) * 32 for n in range(3))
     sizes = [(old, 5)] + [(busy, n) for n in range(1, 66_000)]
     anchor.append_entries([pack_anchor_entry(AnchorEntry(origin, size, 0, 1, bytes(32))) for origin, size in sizes])
-    assert anchored_sizes(anchor, anchor.size, [busy])[busy] == 65_999
-    assert anchored_sizes(anchor, anchor.size, [busy, old]) == {busy: 65_999, old: 5}
-    assert anchored_sizes(anchor, anchor.size, [never]) == {busy: 65_999, old: 5}
+    assert last_anchored(anchor, anchor.size, [busy])[busy].size == 65_999
+    for wanted in ([busy, old], [never]):
+        assert {origin: entry.size for origin, entry in last_anchored(anchor, anchor.size, wanted).items()} == {busy: 65_999, old: 5}
     anchor.close()

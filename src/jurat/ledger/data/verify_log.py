@@ -1,14 +1,12 @@
 """Verifies a Jurat log with nothing of Jurat: only Python 3.11 or later and `cryptography`. Written from the formats.
 
-    python verify_log.py --keys LOG-KEYS.json DIR                 an exported log: every signature, entry and tile
-    python verify_log.py --keys LOG-KEYS.json decision.json       an evidence file
-    python verify_log.py --keys LOG-KEYS.json decision.tlog-proof a proof of one entry
-    python verify_log.py --keys LOG-KEYS.json --since KEPT DIR    the same, and it continues the checkpoint in KEPT
+    python verify_log.py --keys LOG-KEYS.json [--since KEPT] DIR  an exported log: every signature, entry and tile
+    python verify_log.py --keys LOG-KEYS.json decision.json       an evidence file; or a .tlog-proof, of one entry
 
 Exit 0: all of it holds. Exit 1: it does not, and stderr says where. Keys that come with the data prove nothing about
 their owner: get LOG-KEYS.json another way. `cryptography` must be 50 or later (ML-DSA-44).
-Sources: RFC 6962 §2.1, RFC 9162 §2.1.3.2; C2SP signed-note, tlog-checkpoint, tlog-cosignature (ML-DSA-44), tlog-tiles,
-tlog-proof. Ledger entry v1: u8 1 | u16 kind | u32 producer | u32 epoch | u64 seq | u64 received ns | commitment[32].
+Sources: RFC 6962 §2.1, RFC 9162 §2.1.3.2; C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-tiles, tlog-proof.
+Ledger entry v1: u8 1 | u16 kind | u32 producer | u32 epoch | u64 seq | u64 received ns | commitment[32].
 """
 
 from __future__ import annotations
@@ -16,8 +14,10 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import itertools
 import json
 import re
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +26,6 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
-
-LARGEST = 16 * 1024 * 1024  # bytes of a file that is read whole
-NUMBER = re.compile(r"(0|[1-9][0-9]{0,18})\Z")
 
 
 class Refused(Exception):
@@ -48,27 +45,26 @@ def sha256(raw: bytes) -> bytes:
 
 def b64(text: str) -> bytes:
     """Return the bytes of standard base64: one text for one value."""
-    raw = base64.b64decode(text.encode("ascii"), validate=True)
-    need(base64.b64encode(raw).decode() == text, "base64 with loose bits")
+    need(base64.b64encode(raw := base64.b64decode(text.encode("ascii"), validate=True)).decode() == text, "base64 with loose bits")
     return raw
 
 
 def number(text: str) -> int:
     """Return a plain decimal number below 2^63."""
-    need(NUMBER.match(text) and int(text) < 2**63, f"`{text[:40]}` is not a plain number")
+    need(re.match(r"(0|[1-9][0-9]{0,18})\Z", text) and int(text) < 2**63, f"`{text[:40]}` is not a plain number")
     return int(text)
 
 
 def read(path: Path) -> bytes:
     """Return the bytes of a regular file of sane size."""
-    need(path.is_file() and path.stat().st_size <= LARGEST, f"{path}: missing, too large, or not a file")
+    need(path.is_file() and path.stat().st_size <= 16 * 1024 * 1024, f"{path}: missing, too large, or not a file")
     return path.read_bytes()
 
 
 def open_note(note: str, vkeys: list[str]) -> str:
     """Return the note's text if every one of these keys signed it; signatures by others are ignored."""
-    text, separator, lines = note.rpartition("\n\n")
-    text += "\n"
+    head, separator, lines = note.rpartition("\n\n")
+    text = head + "\n"
     need(separator and lines.endswith("\n") and len(note) <= 512 * 1024, "not a signed note")
     need(all(c >= " " or c == "\n" for c in text), "control characters in a note")
     signatures: dict[tuple[str, bytes], list[bytes]] = {}
@@ -81,8 +77,7 @@ def open_note(note: str, vkeys: list[str]) -> str:
         name, key_id, key = vkey.split("+", 2)
         typed = b64(key)
         need(sha256(name.encode() + b"\n" + typed)[:4].hex() == key_id, f"key of {name} has another id")
-        found = signatures.get((name, bytes.fromhex(key_id)), [])
-        need(found, f"no signature by {name}+{key_id}")
+        need(found := signatures.get((name, bytes.fromhex(key_id)), []), f"no signature by {name}+{key_id}")
         for signature in found:
             check_signature(name, typed, signature, text)
     return text
@@ -92,32 +87,36 @@ def check_signature(name: str, typed: bytes, signature: bytes, text: str) -> Non
     """Pass if the signature over the text holds."""
     try:
         if typed[0] == 1:
-            Ed25519PublicKey.from_public_bytes(typed[1:]).verify(signature, text.encode())
-        else:
-            need(typed[0] == 6, f"key of {name} is of an unknown kind")
-            origin, size, root = text.split("\n")[:3]
-            message = b"subtree/v1\n\0" + bytes([len(name.encode())]) + name.encode() + signature[:8]
-            message += bytes([len(origin.encode())]) + origin.encode() + bytes(8) + number(size).to_bytes(8) + b64(root)
-            MLDSA44PublicKey.from_public_bytes(typed[1:]).verify(signature[8:], message)
+            return Ed25519PublicKey.from_public_bytes(typed[1:]).verify(signature, text.encode())
+        need(typed[0] == 6, f"key of {name} is of an unknown kind")
+        origin, size, root = text.split("\n")[:3]
+        message = b"subtree/v1\n\0" + bytes([len(name.encode())]) + name.encode() + signature[:8]
+        message += bytes([len(origin.encode())]) + origin.encode() + bytes(8) + number(size).to_bytes(8) + b64(root)
+        MLDSA44PublicKey.from_public_bytes(typed[1:]).verify(signature[8:], message)
     except InvalidSignature:
         raise Refused(f"the signature by {name} does not hold") from None
 
 
 def open_checkpoint(note: str, keys: dict[str, Any]) -> tuple[int, bytes]:
-    """Return (size, root) that this log's keys signed."""
-    lines = open_note(note, keys["vkeys"]).split("\n")
+    """Return (size, root) that this log's keys signed, each key that was to sign at this size."""
+    size = number(note.split("\n")[1])
+    lines = open_note(note, [vkey for period in periods_at(keys, size) for vkey in period["vkeys"]]).split("\n")
     need(len(lines) >= 4 and lines[0] == keys["origin"], f"a checkpoint of `{lines[0][:120]}`, expected `{keys['origin']}`")
-    size, root = number(lines[1]), b64(lines[2])
+    root = b64(lines[2])
     need(len(root) == 32 and (size or root == sha256(b"")), "root")
     return size, root
 
 
+def periods_at(keys: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """Return the keys of a log that sign at this size; one that has changed its keys says from which size to which."""
+    spans = [(each, each.get("first_size", 0), each.get("last_size")) for each in keys.get("periods") or [keys]]
+    return [each for each, first, last in spans if first is not None and first <= size and (last is None or size <= last)]
+
+
 def tile_path(level: int | str, index: int, width: int) -> str:
     """Return the tlog-tiles path; `level` may be `entries`."""
-    groups = [f"{index % 1000:03}"]
-    while index := index // 1000:
-        groups.insert(0, f"x{index % 1000:03}")
-    return f"tile/{level}/{'/'.join(groups)}" + (f".p/{width}" if width < 256 else "")
+    groups = re.findall("...", str(index).zfill((len(str(index)) + 2) // 3 * 3))
+    return f"tile/{level}/{''.join(f'x{each}/' for each in groups[:-1])}{groups[-1]}" + (f".p/{width}" if width < 256 else "")
 
 
 def read_tile(directory: Path, level: int | str, index: int, width: int, faults: list[str]) -> tuple[str, bytes]:
@@ -126,7 +125,7 @@ def read_tile(directory: Path, level: int | str, index: int, width: int, faults:
         if (directory / path).is_file():
             return path, read(directory / path)
     faults.append(f"{tile_path(level, index, width)}: missing")
-    return tile_path(level, index, width), b""
+    return "", b""
 
 
 def split_bundle(raw: bytes) -> list[bytes]:
@@ -146,42 +145,47 @@ def subtree(hashes: list[bytes]) -> bytes:
     return hashes[0]
 
 
-def check_tile(directory: Path, level: int, index: int, width: int, below: list[bytes], faults: list[str]) -> list[bytes]:
+def check_tile(directory: Path, level: int, index: int, width: int, below: list[bytes | None], faults: list[str]) -> list[bytes]:
     """Return the hashes of a tile as computed from what lies below it; what cannot be computed, as it is stored."""
     if level == 0:
         path, raw = read_tile(directory, "entries", index, width, faults)
         entries = split_bundle(raw)
-        if raw and len(entries) not in (width, 256):
-            faults.append(f"{path}: {len(entries)} whole entries, expected {width}")
+        faults += [f"{path}: {len(entries)} whole entries, expected {width}"] if raw and len(entries) not in (width, 256) else []
         below = [sha256(b"\0" + entry) for entry in entries[:width]]
     path, raw = read_tile(directory, level, index, width, faults)
-    if raw and len(raw) not in (32 * width, 8192):
-        faults.append(f"{path}: {len(raw)} bytes, expected {32 * width}")
+    faults += [f"{path}: {len(raw)} bytes, expected {32 * width}"] if raw and len(raw) not in (32 * width, 8192) else []
     stored = [raw[at : at + 32] for at in range(0, min(len(raw) // 32, width) * 32, 32)]
-    differing = [256 * index + at for at, (ours, theirs) in enumerate(zip(below, stored, strict=False)) if ours != theirs]
+    differing = [256 * index + at for at, (ours, theirs) in enumerate(zip(below, stored, strict=False)) if ours not in (None, theirs)]
     faults += [f"{path}: hash {at} is not that of what lies below it" for at in differing]
-    return (below + stored[len(below) :] + [bytes(32)] * width)[:width]
+    return [ours or theirs or bytes(32) for ours, theirs, _ in itertools.zip_longest(below, stored, range(width))][:width]
 
 
-def check_directory(directory: Path, keys: dict[str, Any], kept: list[tuple[int, bytes]]) -> str:
-    """Return one line about an exported log of which everything holds: each entry, each tile, the signed root."""
+def check_directory(directory: Path, keys: dict[str, Any], kept: list[tuple[int, bytes]], low: int) -> str:
+    """Return one line about an exported log of which everything from index `low` on holds: each entry, each tile, the signed root."""
     size, root = open_checkpoint(read(directory / "checkpoint").decode(), keys)
-    faults: list[str] = []
-    levels: list[list[bytes]] = []
-    roots: list[bytes] = []
-    count = size
+    faults, roots, levels, count = list[str](), list[bytes | None](), list[list[bytes]](), size
+    need(low <= size, f"the minimum index {low} lies beyond the size {size}")
     while count or not levels:
-        tiles = []
-        for index, first in enumerate(range(0, count, 256)):
-            tiles.append(check_tile(directory, len(levels), index, min(256, count - first), roots[first : first + 256], faults))
-        levels.append([each for tile in tiles for each in tile])
-        count, roots = count // 256, [subtree(tile) for tile in tiles if len(tile) == 256]
+        gone, tiles = low >> 8 * (len(levels) + 1), list[list[bytes]]()  # so many full tiles are pruned, and stand by their roots above
+        for index in range(gone, (count + 255) // 256):
+            width, below = min(256, count - 256 * index), roots[256 * index : 256 * index + 256]
+            tiles.append(check_tile(directory, len(levels), index, width, below, faults))
+        levels.append([bytes(32)] * 256 * gone + [each for tile in tiles for each in tile])
+        count, roots = count // 256, [None] * gone + [subtree(tile) for tile in tiles if len(tile) == 256]
     need(not faults, "; ".join(faults[:20]) + (f"; and {len(faults) - 20} more" if len(faults) > 20 else ""))
     need(root_at(levels, size) == root, f"the {size} entries and tiles agree, and do not give the signed root: all were rewritten")
     for kept_size, kept_root in kept:
         need(kept_size <= size, f"the kept checkpoint has size {kept_size}, this log only {size}: it was rolled back")
+        need(kept_size >= low, f"the kept checkpoint has size {kept_size}, and below {low} this log is pruned")
         need(root_at(levels, kept_size) == kept_root, f"at size {kept_size} this log is another one than the kept checkpoint signs")
-    return f"{size} entries of {keys['origin']} are what was signed"
+    return f"{size} entries of {keys['origin']} are what was signed" + (f"; below {low} they are pruned" if low else "")
+
+
+def keys_of(keys: list[dict[str, Any]], origin: str) -> dict[str, Any]:
+    """Return the keys of a log, by its origin; or of `anchor`."""
+    found = [each for each in keys if origin in (each["origin"], each["log"])]
+    need(len(found) == 1, f"no keys of log `{origin[:120]}` were given")
+    return found[0]
 
 
 def root_at(levels: list[list[bytes]], size: int) -> bytes:
@@ -231,29 +235,29 @@ def check_event(proof: str, keys: dict[str, Any]) -> tuple[int, int, bytes, byte
     return index, size, root, entry, raw
 
 
-def check_evidence(evidence: dict[str, Any], by_origin: dict[str, dict[str, Any]]) -> str:
+def check_evidence(evidence: dict[str, Any], keys: list[dict[str, Any]]) -> str:
     """Return one line about an evidence file of which everything holds."""
     fields = {"format", "log", "origin", "index", "event", "receipt", "proof", "anchor_proof"}
     need(set(evidence) == fields and evidence["format"] == "jurat-evidence/v1", "not evidence of format jurat-evidence/v1")
-    need(evidence["origin"] in by_origin, f"no keys of log {evidence['origin']} were given")
-    mine = by_origin[evidence["origin"]]
+    mine = keys_of(keys, evidence["origin"])
     need(evidence["log"] == mine["log"], "name of the log")
     index, size, root, entry, raw = check_event(evidence["proof"], mine)
     need(index == evidence["index"] and type(evidence["index"]) is int, "the index shown is not the one proved")
     shown, proved = (json.dumps(each, sort_keys=True) for each in (evidence["event"], json.loads(raw) if raw else None))  # `true` is not 1
     need(shown == proved, "the event shown is not the one proved")
     if evidence["receipt"] is not None:
-        heading, origin, batch, batch_root, times, _ = open_note(evidence["receipt"], [mine["receipt_vkey"]]).split("\n")
+        signed_by = b64(evidence["receipt"].rstrip("\n").rpartition(" ")[2])[:4].hex()
+        vkeys = [each["receipt_vkey"] for each in periods_at(mine, index) if each["receipt_vkey"].split("+", 2)[1] == signed_by]
+        heading, origin, batch, batch_root, times, _ = open_note(evidence["receipt"], vkeys).split("\n")
         first, count, producer, epoch, first_seq = map(number, batch.split(" "))
-        place = index - first
-        need(heading == "jurat-receipt/v1" and origin == mine["origin"] and 0 <= place < count, "the receipt is for other events")
-        fields_ = producer.to_bytes(4) + epoch.to_bytes(4) + (first_seq + place).to_bytes(8) + number(times.split(" ")[0]).to_bytes(8)
-        need(fields_ == entry[3:27], "the receipt is for another event")
+        need(
+            heading == "jurat-receipt/v1" and origin == mine["origin"] and first <= index < first + count, "the receipt is for other events"
+        )
+        fields_ = (producer, epoch, first_seq + index - first, number(times.split(" ")[0]))
+        need(struct.pack(">IIQQ", *fields_) == entry[3:27], "the receipt is for another event")
         need(count > 1 or b64(batch_root) == sha256(b"\0" + entry), "the receipt promised another entry")
     if evidence["anchor_proof"] is not None:
-        anchor = next((each for each in by_origin.values() if each["log"] == "anchor"), None)
-        need(anchor is not None, "no keys of the anchor log were given")
-        bound = check_proof(evidence["anchor_proof"], lambda extra: extra, anchor or {})[3]
+        bound = check_proof(evidence["anchor_proof"], bytes, keys_of(keys, "anchor"))[3]
         heading_ = b"\x81" + sha256(mine["origin"].encode()) + size.to_bytes(8)
         need(len(bound) == 89 and bound[:41] == heading_ and bound[57:] == root, "the anchor is of another checkpoint")
     return f"leaf {index} of {size} in {mine['origin']}" + ("" if raw else ", whose content is not shown")
@@ -261,20 +265,21 @@ def check_evidence(evidence: dict[str, Any], by_origin: dict[str, dict[str, Any]
 
 def verify(path: Path, keys: list[dict[str, Any]], kept: list[str]) -> str:
     """Return one line about what is proved, or raise `Refused`."""
-    by_origin = {each["origin"]: each for each in keys}
-    need(keys and len(by_origin) == len(keys), "no keys, or two logs of one origin")
+    need(keys and len({each["origin"] for each in keys}) == len(keys), "no keys, or two logs of one origin")
     if path.is_dir():
-        origin = read(path / "checkpoint").decode().partition("\n")[0]
-        need(origin in by_origin, f"no keys of log `{origin[:120]}` were given")
-        return check_directory(path, by_origin[origin], [open_checkpoint(note, by_origin[origin]) for note in kept])
-    need(not kept, "--since is for a directory")
+        mine = keys_of(keys, read(path / "checkpoint").decode().partition("\n")[0])
+        low, claim = 0, path / "minimum.tlog-proof"  # of a pruned log: the anchor log's word
+        if claim.exists():
+            entry = check_proof(read(claim).decode(), bytes, keys_of(keys, "anchor"))[3]
+            need(len(entry) == 89 and entry[:33] == b"\x81" + sha256(mine["origin"].encode()), "the minimum index is another log's")
+            low = int.from_bytes(entry[41:49])
+        return check_directory(path, mine, [open_checkpoint(note, mine) for note in kept], low)
     text = read(path).decode()
+    need(not kept, "--since is for a directory")
     if not text.startswith("c2sp.org/tlog-proof@v1\n"):
-        return check_evidence(json.loads(text), by_origin)
-    origin = text.partition("\n\n")[2].partition("\n")[0]
-    need(origin in by_origin, f"no keys of log `{origin[:120]}` were given")
-    index, size, *_ = check_event(text, by_origin[origin])
-    return f"leaf {index} of {size} in {origin}"
+        return check_evidence(json.loads(text), keys)
+    mine = keys_of(keys, text.partition("\n\n")[2].partition("\n")[0])
+    return "leaf {} of {} in {}".format(*check_event(text, mine)[:2], mine["origin"])
 
 
 def main() -> None:
@@ -285,10 +290,10 @@ def main() -> None:
     parser.add_argument("--since", type=Path, action="append", default=[], help="a checkpoint that you kept; may be repeated")
     options = parser.parse_args()
     try:
-        said = verify(options.path, json.loads(read(options.keys)), [read(kept).decode() for kept in options.since])
-    except (Refused, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OSError, OverflowError) as error:
+        kept = [read(each).decode() for each in options.since]
+        sys.stdout.write(f"ok: {verify(options.path, json.loads(read(options.keys)), kept)}\n")
+    except (Refused, ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, OverflowError, struct.error) as error:
         sys.exit(f"refused: {error}")
-    sys.stdout.write(f"ok: {said}\n")
 
 
 if __name__ == "__main__":
