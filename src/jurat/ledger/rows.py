@@ -10,11 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from jurat.domain.kinds import BY_CODE, BY_NAME
@@ -64,6 +65,8 @@ _SIZE: Final = struct.Struct(">I")
 _CHUNK: Final = 1_000  # events; many more of them living at once make the decoder slow
 _DAY_NS: Final = 86_400 * 1_000_000_000
 
+Places = npt.NDArray[np.int64]
+
 
 class Span(msgspec.Struct, frozen=True, gc=False):
     """Consecutive events of one log, still encoded as the journal holds them: decoded objects are dear, bytes are not."""
@@ -81,13 +84,9 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
     def split(self) -> tuple[list[bytes], list[bytes]]:
         """Return the salts and the bytes, event by event."""
-        ends = self._ends()
-        starts = [0, *ends[:-1]]
+        starts, ends = self.places()
         payload = self.payload
-        return (
-            [payload[start : start + SALT_SIZE] for start in starts],
-            [payload[start + SALT_SIZE : end] for start, end in zip(starts, ends, strict=True)],
-        )
+        return [payload[start - SALT_SIZE : start] for start in starts.tolist()], _slices(payload, starts, ends)
 
     def cut(self, start: int, stop: int) -> Span:
         """Return the events with start ≤ index < stop; at least one of them is here."""
@@ -95,7 +94,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         assert low < high
         if (low, high) == (0, self.count):
             return self
-        ends = [0, *self._ends()]
+        ends = [0, *self.places()[1].tolist()]
         return Span(
             self.first + low,
             high - low,
@@ -104,8 +103,11 @@ class Span(msgspec.Struct, frozen=True, gc=False):
             self.payload[ends[low] : ends[high]],
         )
 
-    def _ends(self) -> list[int]:
-        return list(accumulate(size + SALT_SIZE for (size,) in _SIZE.iter_unpack(self.sizes)))
+    def places(self) -> tuple[Places, Places]:
+        """Return where in `payload` the bytes of each event begin and end; shape (n,). A salt lies before each."""
+        sizes = np.frombuffer(self.sizes, ">u4").astype(np.int64)
+        ends = np.cumsum(sizes + SALT_SIZE)
+        return ends - sizes, ends
 
 
 def table_of(spans: Iterable[Span]) -> pa.Table:
@@ -184,7 +186,7 @@ def _joined(spans: list[Span]) -> Span:
 
 def _record_batch(span: Span) -> pa.RecordBatch:
     entries = np.frombuffer(span.entries, _ENTRY)
-    salts, raws = span.split()
+    starts, ends = span.places()
     columns = [
         pa.array(np.arange(span.first, span.end, dtype=np.uint64)),
         pa.array(entries["kind"].astype(np.uint16)),
@@ -193,13 +195,26 @@ def _record_batch(span: Span) -> pa.RecordBatch:
         pa.array(entries["seq"].astype(np.uint64)),
         pa.array(entries["received_ns"].astype(np.uint64)),
         _fixed(entries["commitment"].tobytes(), 32, span.count),
-        _fixed(b"".join(salts), SALT_SIZE, span.count),
-        pa.array(raws, pa.binary()),
-        *(pa.array(column, field.type) for column, field in zip(shred_all(raws), _SHREDDED, strict=True)),
+        *_salts_and_raws(span.payload, starts, ends),
+        *(pa.array(column, field.type) for column, field in zip(shred_all(_slices(span.payload, starts, ends)), _SHREDDED, strict=True)),
         *(pa.nulls(span.count, field.type) for field in _ERASURE),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _fixed(raw: bytes, width: int, count: int) -> pa.Array:
+def _salts_and_raws(payload: bytes, starts: Places, ends: Places) -> tuple[pa.Array, pa.Array]:
+    """Return both columns without making an object of each: Arrow copies every second value of salt, bytes, salt, bytes…"""
+    count = len(starts)
+    edges = np.zeros(2 * count + 1, np.int64)
+    edges[1::2], edges[2::2] = starts, ends
+    both = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2 * count, [None, pa.py_buffer(edges), pa.py_buffer(payload)])
+    salts = both.take(pa.array(np.arange(0, 2 * count, 2)))
+    return _fixed(salts.buffers()[2], SALT_SIZE, count), both.take(pa.array(np.arange(1, 2 * count, 2))).cast(pa.binary())
+
+
+def _slices(raw: bytes, starts: Places, ends: Places) -> list[bytes]:
+    return [raw[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _fixed(raw: bytes | pa.Buffer, width: int, count: int) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(raw)])
