@@ -38,6 +38,12 @@ def write_whole(path: Path, raw: bytes, *, mode: int = 0o644) -> None:
         ) from error
 
 
+def drop_neighbours(path: Path) -> None:
+    """Remove what writers of `path` left beside it when they were killed. For whoever is its only writer now."""
+    for neighbour in path.parent.glob(f".{path.name}.*.tmp"):
+        neighbour.unlink(missing_ok=True)
+
+
 def write_secret(path: Path, raw: bytes) -> None:
     """Put a secret at `path`, readable by its owner only (0600)."""
     write_whole(path, raw, mode=0o600)

@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from jurat.core.errors import JuratError, Tampered
-from jurat.core.files import write_whole
+from jurat.core.errors import JuratError, Tampered, Unavailable
+from jurat.core.files import drop_neighbours, write_whole
 from jurat.core.jsonio import dump_json, load_json
 from jurat.domain.facts_keeping import Places
 from jurat.domain.places import covers
@@ -67,11 +67,24 @@ def read_gone(events_dir: Path) -> Gone:
 
 
 def change_gone(events_dir: Path, change: Callable[[Gone], Gone]) -> Gone:
-    """Put `change(what is there)` in the file's place, durable once this returns; one at a time, whoever asks."""
-    events_dir.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(events_dir.with_name(".gone.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Put `change(what is there)` in the file's place, durable once this returns; one at a time, whoever asks.
+
+    Raises:
+        Tampered: what is there cannot be read.
+        Unavailable: the disk refused; what was there still is.
+    """
+    try:
+        events_dir.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(events_dir.with_name(".gone.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"`{events_dir.with_name(FILE_NAME)}` cannot be changed: {(error.strerror or str(error)).lower()}",
+            hint="is the volume of the ledger mounted, and may this user write to it?",
+            code="storage_failed",
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        drop_neighbours(events_dir.with_name(FILE_NAME))
         old = read_gone(events_dir)
         new = change(old)
         if new != old:
