@@ -15,7 +15,9 @@ from psycopg import sql
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed, Unavailable
 from jurat.domain.rows import ROWS
+from jurat.domain.rows_registry import REGISTRY_ROWS
 from jurat.store.failures import database_errors
+from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
 MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
@@ -28,7 +30,7 @@ SEEN_BY: Final = {
         "principals", "grants", "groups", "group_roles", "policy_sets", "requests", "producers", "sessions", "providers", "trusts",
         "token_keys",
     ),
-    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints"),
+    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),
 }  # fmt: skip
@@ -107,6 +109,8 @@ def _make_tables(connection: psycopg.Connection) -> None:
             ).format(name)
         )
         connection.execute(sql.SQL("CREATE INDEX ON {} USING gin (row jsonb_path_ops)").format(name))
+        for statement in SHAPE.get(table, ()):
+            connection.execute(statement.encode())
         connection.execute(
             sql.SQL(
                 "CREATE TRIGGER event_required BEFORE INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW EXECUTE FUNCTION view.require_event()"

@@ -5,8 +5,10 @@
 `requests`  what a request says: token, path, query, a bounded and strict body
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
 `openapi`   the table as an OpenAPI document
+`oauth`     tokens for programs: `/oauth/token`, keys, metadata
 `ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
 `logs`      the public logs as tlog-tiles: hashes only, no token
+`mlflow`    MLflow's registry REST API, beside the table · `mlflow_calls` its calls, one by one
 `witness`   a witness's own door: `jurat witness serve`
 `asgi`      the table as an ASGI app
 `__main__`  the process of the tree

@@ -26,8 +26,11 @@ from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.core.jsonio import dump_json
 from jurat.web.ingest import ingest_routes
 from jurat.web.logs import log_routes
+from jurat.web.mlflow import MlflowDoor
+from jurat.web.oauth import oauth_routes
 from jurat.web.openapi import make_document
-from jurat.web.requests import MAX_BODY_BYTES, bearer_token, json_body, read_query
+from jurat.web.requests import MAX_BODY_BYTES, json_body, presented, read_query
+from jurat.web.scim import scim_routes
 from jurat.web.shapes import PROBLEM_TYPE, SECURITY_HEADERS, TooLarge, WrongType, framework_error, problem, success
 from jurat.web.table import ROUTES, Acted, ActedEvent, Route
 
@@ -51,8 +54,8 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES) -> ASGIApp:
         by_path.setdefault(route.path, {})[route.method] = functools.partial(_answer, app, route)
     paths = [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
     paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
-    paths += [*log_routes(app), *ingest_routes(app)]
-    return _Outermost(Router(paths, redirect_slashes=False))
+    paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *scim_routes(app)]
+    return MlflowDoor(app, _Outermost(Router(paths, redirect_slashes=False)))
 
 
 def _dispatch(answers: dict[str, Answer]) -> Answer:
@@ -63,7 +66,7 @@ def _dispatch(answers: dict[str, Answer]) -> Answer:
 
 
 async def _answer(app: App, route: Route, request: Request) -> Response:
-    token = bearer_token(request)
+    token = await presented(app, request)
     path = {name: str(value) for name, value in request.path_params.items()}
     if any("\0" in value for value in path.values()):
         raise Malformed("the path holds NUL")
