@@ -42,8 +42,11 @@ class MemoryVault:
     def people(self) -> list[Person]:
         return sorted(self.persons.values())
 
-    def put_token(self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime) -> None:
-        self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), "*", expires_at, None)
+    def put_token(
+        self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime, session: str = "",
+        jkt: str = "", audience: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience))
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         return self.tokens.get(token_hash)

@@ -31,7 +31,7 @@
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `cases`      abstentions that wait for a person
-`keeping`    retention at work: what is due, and the run that takes it away
+`keeping`    retention at work: what is due, and the run that takes it away · `pruning` the prefixes of logs · `clockwork` when it ran
 `erase`      what events say is taken away: request, approval, run, search, certificate
 `records`    reading the ledger, which is an act
 `refold`     state folded again from the ledger, to compare or to repair

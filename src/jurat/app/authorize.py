@@ -16,7 +16,8 @@ from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.decisions import DecisionRef, decided
 from jurat.domain.events import Actor
-from jurat.domain.roles import holders_of, person_behind, roles_held
+from jurat.domain.grants import window_of
+from jurat.domain.roles import holders_of, people_behind, person_behind, roles_held
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 from jurat.policy.engine import Decision, Engine, Request
@@ -57,7 +58,9 @@ def authorize(app: App, state: State, caller: Actor, command: Command, now_ns: i
         _log.error("alert: `%s` on `%s` could not be decided and was denied: %s", permission, resource, "; ".join(decision.errors))
     shadow = app.shadow(state)
     beside = shadow.decide_chain(asked) if shadow else None
-    ref = decided(decision, asked, id=new_id("dec", FixedClock(now_ns)), shadow=beside)
+    window = window_of(state, people_behind(state, caller), now_ns)
+    tag = window.glass if window else ""
+    ref = decided(decision, asked, id=new_id("dec", FixedClock(now_ns)), shadow=beside, break_glass=tag)
     refusal = None
     if not decision.is_allowed:
         refusal = _denied(caller, permission, resource, decision.reasons + decision.errors, _advice(engine, asked, decision, state, now_ns))

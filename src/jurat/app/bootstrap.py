@@ -13,6 +13,8 @@ import msgspec
 
 from jurat.app.admit import new_token
 from jurat.app.evaluator import EVALUATOR
+from jurat.app.timekeeper import CLOCK
+from jurat.app.token_keys import issuer_of, make_key
 from jurat.app.tree import held_lock
 from jurat.app.wiring import open_app
 from jurat.core.clock import SystemClock, parse_at
@@ -24,11 +26,16 @@ from jurat.core.workspace import Workspace
 from jurat.domain import facts
 from jurat.domain.context import Context
 from jurat.domain.events import Actor
+from jurat.domain.facts_access import AccessRulesApplied
+from jurat.domain.facts_identity import TokenKeysRotated
+from jurat.domain.facts_keeping import RetentionApplied
+from jurat.domain.retention import read_table
 from jurat.domain.roles import expiry
 from jurat.domain.values import PrincipalType
 from jurat.ledger.create import create_ledger
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
+from jurat.policy.accessrules import default_access, read_access
 from jurat.policy.gatefile import parse_gates
 from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
 from jurat.policy.retentionfile import default_retention
@@ -114,6 +121,7 @@ def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str]
         (workspace.root / folder).mkdir(mode=0o755 if folder == "policies" else 0o700)
     write_whole(workspace.gates_file, gates.encode())
     write_whole(workspace.retention_file, default_retention().encode())
+    write_whole(workspace.access_file, default_access().encode())
     for name, text in sources.items():
         write_whole(workspace.policies / name, text.encode())
     write_whole(workspace.settings_file, format_settings(settings).encode())
@@ -123,7 +131,7 @@ def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str]
 def _first_acts(workspace: Workspace, sources: dict[str, str], gates: str, operator_name: str, throwaway: bool) -> str:
     """Record what nobody could be authorized for, because these acts make the rules and the first person who keeps them."""
     clock = SystemClock()
-    operator, evaluator = new_id("prn", clock), new_id("prn", clock)
+    operator, evaluator, timekeeper = new_id("prn", clock), new_id("prn", clock), new_id("prn", clock)
     actor = Actor(principal=operator, type=PrincipalType.PERSON, chain=[operator])
     context = Context(actor, clock.now_ns(), None, "workspace")
     policies = PolicySet.load({name: text for name, text in sources.items() if name != SCHEMA_NAME}, sources[SCHEMA_NAME])
@@ -144,16 +152,28 @@ def _first_acts(workspace: Workspace, sources: dict[str, str], gates: str, opera
         context.event(
             facts.GatesApplied(digest=parse_gates(gates, roles=policies.roles).digest, source=gates, reason="a new workspace's gates")
         ),
+        context.event(
+            RetentionApplied(digest=read_table(default_retention()).digest, source=default_retention(), reason="shipped with jurat")
+        ),
         context.event(facts.PrincipalRegistered(principal=operator, type=PrincipalType.PERSON, owner=None, name=None)),
         context.event(facts.PrincipalRegistered(principal=evaluator, type=PrincipalType.PROCESS, owner=operator, name=EVALUATOR)),
+        context.event(facts.PrincipalRegistered(principal=timekeeper, type=PrincipalType.PROCESS, owner=operator, name=CLOCK)),
+        context.event(
+            AccessRulesApplied(
+                digest=read_access(default_access()).digest, source=default_access(), reason="shipped with jurat", loosened=[]
+            )
+        ),
         *[
             context.event(
                 facts.RoleGranted(
                     grant=context.fresh("grt"), principal=who, role=role, scope="*", reason="bootstrap of the workspace", expires_at=None
                 )
             )
-            for who, role in ((operator, "operator"), (evaluator, "evaluator"))
+            for who, role in ((operator, "operator"), (evaluator, "evaluator"), (timekeeper, CLOCK))
         ],
+        context.event(
+            TokenKeysRotated(issuer=issuer_of(load_settings(workspace)), keys=[make_key(workspace)], reason="a new workspace's key")
+        ),
         context.event(facts.TokenIssued(token=token_id, principal=operator, chain=[operator], expires_at=expires_at)),
     ]
     with open_app(workspace, throwaway=throwaway) as app:

@@ -73,6 +73,22 @@ class SeeErasures(See, frozen=True, kw_only=True):
     permission = "erasure:read"
 
 
+class SeeAccess(See, frozen=True, kw_only=True):
+    permission = "access:read"
+
+
+class SeeAccessRules(See, frozen=True, kw_only=True):
+    permission = "access_rules:read"
+
+
+class SeeReviews(See, frozen=True, kw_only=True):
+    permission = "review:read"
+
+
+class SeeInbox(See, frozen=True, kw_only=True):
+    permission = "inbox:read"
+
+
 class CheckLedger(See, frozen=True, kw_only=True):
     permission = "ledger:verify"
 
@@ -114,9 +130,16 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.TokenKeys: View(SeeMetadata, lambda *_: "workspace", lambda r: r.since),
     rows.Producer: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.producer)),
     rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.PolicyChange: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.request)),
     rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.RetentionInForce: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.Hold: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.hold)),
+    rows.AccessRulesInForce: View(SeeAccessRules, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.AccessRequest: View(SeeAccess, lambda _, r: f"principals/{r.principal}", lambda r: str(r.request)),
+    rows.Glass: View(SeeAccess, lambda _, r: f"principals/{r.person}", lambda r: str(r.glass)),
+    rows.Notice: View(SeeInbox, lambda _, r: f"principals/{r.to}", lambda r: str(r.notice)),
+    rows.Review: View(SeeReviews, lambda *_: "workspace", lambda r: str(r.review)),
+    rows.Answer: View(SeeAccess, lambda _, r: f"principals/{r.item.principal}", lambda r: f"{r.review}/{r.grant}"),
     rows.Erasure: View(SeeErasures, lambda *_: "workspace", lambda r: str(r.request)),
 }
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
 from jurat.app.admit import admit
-from jurat.core.clock import Clock, parse_at, to_ns
+from jurat.core.clock import Clock
 from jurat.core.errors import JuratError, Unauthenticated, Unavailable
 from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Actor, DecisionRef
-from jurat.domain.roles import is_live
+from jurat.domain.roles import end_of, is_live
 from jurat.domain.state import MemoryState, Put, State
 from jurat.guard.filters import Filter
 from jurat.store.store import Store
@@ -212,6 +212,7 @@ class StoreSource:
     _NEEDED: ClassVar[dict[type[rows.Row], str]] = {
         rows.Principal: "principal",
         rows.Grant: "grant",
+        rows.Glass: "glass",
         rows.Endpoint: "endpoint",
         rows.Version: "version",
         rows.Session: "session",
@@ -252,9 +253,9 @@ def _filter_of(endpoint: rows.Endpoint) -> Filter | JuratError:
 
 def _next_expiry_s(state: State, caller: Actor, now_ns: int) -> float:
     ends = [
-        to_ns(parse_at(grant.expires_at)) - now_ns
+        ends_ns - now_ns
         for principal in {caller.principal, *caller.chain}
         for grant in state.find(rows.Grant, principal=principal)
-        if grant.expires_at is not None and is_live(grant, now_ns)
+        if (ends_ns := end_of(grant)) is not None and is_live(grant, now_ns)
     ]
     return min(ends) / 1e9 if ends else float("inf")

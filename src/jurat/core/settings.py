@@ -44,12 +44,23 @@ class Settings:
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
     database_user: str = _setting("", "account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres`")
+    retention_run: str = _setting("1d", "how often jurat, while it serves, takes away what is due by the retention table; `off`: by hand only")
+    prune_grace: str = _setting("1h", "how long pruned entries are only refused before the space that they take is freed; `0s`: at once")
     max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
     min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")
 
     @property
     def publish_interval_s(self) -> float:
         return parse_duration_s(self.publish_interval)
+
+    @property
+    def retention_run_s(self) -> float | None:
+        """Seconds between two runs; None: the clock runs none."""
+        return None if self.retention_run == "off" else parse_duration_s(self.retention_run)
+
+    @property
+    def prune_grace_s(self) -> float:
+        return parse_duration_s(self.prune_grace)
 
     @property
     def merge_delay_s(self) -> float:
@@ -130,6 +141,13 @@ def _check(settings: Settings, source: str) -> None:
             raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
         if parse_duration_s(getattr(settings, key)) == 0:
             raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected more than nothing")
+    for key, text in (("retention_run", settings.retention_run), ("prune_grace", settings.prune_grace)):
+        try:
+            seconds = None if (key, text) == ("retention_run", "off") else parse_duration_s(text)
+        except Malformed as error:
+            raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
+        if key == "retention_run" and seconds is not None and seconds < 60:
+            raise Malformed(f"`retention_run` in `{source}` is `{text}`, expected `1min` or more, or `off`")
     if not 0.2 <= settings.publish_interval_s <= 10:
         raise Malformed(f"`publish_interval` in `{source}` is `{settings.publish_interval}`, expected `200ms` to `10s`")
     if settings.merge_delay_s < settings.publish_interval_s:

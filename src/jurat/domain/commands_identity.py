@@ -26,6 +26,7 @@ class OpenSession(_OnWorkspace, frozen=True, kw_only=True):
     form: str = "jwt"  # or `opaque`: a browser's cookie, which lives as long as the session
     link: str = ""  # the provider whose account is linked to the person in the same act, on an invitation
     issuer: str = ""  # of that provider
+    subject: str = ""  # its name for the account; goes to the vault, never into the ledger
 
 
 class EndSession(Command, frozen=True, kw_only=True):

@@ -18,8 +18,13 @@ def roles_held(state: State, principal: str, resource: str, now_ns: int) -> froz
 
 def is_live(grant: rows.Grant, now_ns: int) -> bool:
     """Whether a grant has not expired, and no review that asked for it has run out unanswered."""
-    ends = [at for at in (grant.expires_at, grant.review_due) if at]
-    return all(now_ns < to_ns(parse_at(at)) for at in ends)
+    ends_ns = end_of(grant)
+    return ends_ns is None or now_ns < ends_ns
+
+
+def end_of(grant: rows.Grant) -> int | None:
+    """Return the moment from which a grant holds nothing; None if none is set."""
+    return min((to_ns(parse_at(at)) for at in (grant.expires_at, grant.review_due) if at), default=None)
 
 
 def in_scope(scope: str, resource: str) -> bool:
@@ -52,8 +57,8 @@ def why_suspended(state: State, principal: str, chain: Sequence[str]) -> str:
 
 
 def people_behind(state: State, actor: Actor) -> frozenset[str]:
-    """Return the persons whose act it is: who is first in the chain, and who answers for what acts."""
-    return frozenset((actor.chain[0], person_behind(state, actor.principal) or actor.chain[0]))
+    """Return the persons whose act it is: who is first in the chain, and who answers for each that acts in it."""
+    return frozenset((actor.chain[0], *(person_behind(state, each) or actor.chain[0] for each in (*actor.chain, actor.principal))))
 
 
 def holders_of(state: State, role: str, now_ns: int) -> list[str]:

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from jurat.app.authorize import authorize
+from jurat.app.present import addresses_of, prove
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.serving import ServingSnapshot, StoreSource
 from jurat.app.wiring import App, attach_app
@@ -27,7 +28,7 @@ from jurat.core.last_words import format_last_words
 from jurat.core.statements import PERIOD_S
 from jurat.domain.kinds import GATEWAY
 from jurat.gateway.app import Gateway
-from jurat.gateway.flow import Door
+from jurat.gateway.flow import Asked, Door
 from jurat.gateway.records import Recorder
 from jurat.gateway.upstream import UpstreamPool
 from jurat.guard.limits import RateLimit
@@ -67,6 +68,7 @@ async def _serve(born: Born, app: App) -> None:
         recorder=Recorder(ledger, app.settings.tenant),
         clock=app.clock,
         now_s=time.monotonic,
+        prove=functools.partial(_prove, app),
     )
     config = uvicorn.Config(
         Gateway(door),
@@ -86,6 +88,11 @@ async def _serve(born: Born, app: App) -> None:
             await _Server(config, born, listener.getsockname()[1]).serve(sockets=[listener])
         finally:
             await ledger.close()
+
+
+def _prove(app: App, asked: Asked, proof: str, token: str) -> str:
+    urls = addresses_of(asked.path, public_url=app.settings.gateway_url, scheme=asked.scheme, server=asked.server)
+    return prove(app.store, app.clock.now_ns(), proof=proof, method=asked.method, urls=urls, access_token=token)
 
 
 class _Server(uvicorn.Server):

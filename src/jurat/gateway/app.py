@@ -19,12 +19,14 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from jurat.app.admit import Presented
+from jurat.app.present import GATEWAY
 from jurat.app.problems import opaque_problem, to_problem
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.ids import new_id
 from jurat.core.jsonio import dump_json
 from jurat.gateway import flow
-from jurat.gateway.flow import Door
+from jurat.gateway.flow import Asked, Door
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 10.0
@@ -83,7 +85,7 @@ class Gateway:
     async def _infer(self, scope: Scope, receive: Receive, endpoint: str) -> tuple[dict[str, Any], list[tuple[bytes, bytes]]]:
         headers = _headers(scope)
         _refuse_codings(headers)
-        token = _bearer(headers)
+        token = await _presented(self._door, scope, headers)
         answer = await flow.predict(self._door, token, endpoint, await _read_body(receive, headers))
         extra = [
             (b"jurat-prediction-id", answer.prediction.encode()),
@@ -92,7 +94,8 @@ class Gateway:
         return answer.body, extra
 
     async def _model(self, scope: Scope, endpoint: str, *, ready_only: bool) -> dict[str, Any]:
-        admitted = await flow.admit(self._door, _bearer(_headers(scope)), endpoint)
+        token = await _presented(self._door, scope, _headers(scope))
+        admitted = await flow.admit(self._door, token, endpoint)
         if ready_only:
             await flow.ask_ready(self._door, admitted)
             return {"name": endpoint, "ready": True}
@@ -131,7 +134,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     """Return the headers that matter; one that comes twice and must not is refused."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in found and name in (b"authorization", b"content-type", b"content-encoding", b"content-length"):
+        if name in found and name in (b"authorization", b"dpop", b"content-type", b"content-encoding", b"content-length"):
             raise Malformed(f"header `{name.decode('ascii', 'replace')}` comes twice")
         found[name] = value
     return found
@@ -148,11 +151,19 @@ def _refuse_codings(headers: dict[bytes, bytes]) -> None:
             )
 
 
-def _bearer(headers: dict[bytes, bytes]) -> str:
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer" or not token.strip().isascii():
+async def _presented(door: Door, scope: Scope, headers: dict[bytes, bytes]) -> Presented:
+    """Return the token that was sent; one that is bound to a key comes with a proof of it (RFC 9449)."""
+    scheme, _, raw = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() not in (b"bearer", b"dpop") or not raw.strip() or not raw.strip().isascii():
         raise Unauthenticated("no access token was given", hint="send `Authorization: Bearer jrt_…`")
-    return token.strip().decode("ascii")
+    token = raw.strip().decode("ascii")
+    if scheme.lower() == b"bearer":
+        return Presented(token, door=GATEWAY)
+    proof = headers.get(b"dpop", b"")
+    if not proof or not proof.isascii() or door.prove is None:
+        raise Unauthenticated("scheme `DPoP` comes with a proof in the header `DPoP`, got none", hint="see RFC 9449", code="token_proof")
+    asked = Asked(scope["method"], scope["path"], scope.get("scheme", "http"), scope.get("server"))
+    return Presented(token, door=GATEWAY, jkt=await asyncio.to_thread(door.prove, asked, proof.decode("ascii"), token))
 
 
 def _expect(method: str, allowed: str) -> None:
@@ -168,7 +179,7 @@ def _retry_after(error: JuratError) -> list[tuple[bytes, bytes]]:
 
 async def _send_problem(send: Send, problem: dict[str, Any], extra: list[tuple[bytes, bytes]]) -> None:
     if problem["status"] == 401:
-        extra = [*extra, (b"www-authenticate", b"Bearer")]
+        extra = [*extra, (b"www-authenticate", b"Bearer, DPoP")]
     prediction = problem.get("prediction")
     if isinstance(prediction, str):
         extra = [*extra, (b"jurat-prediction-id", prediction.encode())]

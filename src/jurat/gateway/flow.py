@@ -50,6 +50,15 @@ class Models(Protocol):
     async def request(self, upstream: Upstream, method: str, path: str, body: bytes, timeout_s: float) -> Reply: ...
 
 
+class Asked(NamedTuple):
+    """A request as far as a proof of possession speaks of it."""
+
+    method: str
+    path: str
+    scheme: str
+    server: tuple[str, int | None] | None
+
+
 @dataclass(frozen=True)
 class Door:
     """What a prediction needs on its way."""
@@ -60,6 +69,7 @@ class Door:
     recorder: Recorder
     clock: Clock
     now_s: Callable[[], float]  # monotonic
+    prove: Callable[[Asked, str, str], str] | None = None  # request, proof, token → the key that is proved; blocks
 
 
 class Admitted(NamedTuple):

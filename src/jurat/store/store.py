@@ -160,6 +160,14 @@ class Store:
             with _finished(connection):
                 yield Snapshot(connection)
 
+    @contextlib.contextmanager
+    def vaulting(self) -> Iterator[Vault]:
+        """A transaction on the vault alone, for what changes no state: proofs seen, sign-ins under way."""
+        with self.connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            with _finished(connection):
+                yield Vault(connection)
+
     def outbox_size(self) -> int:
         """Return how many events the relay has not moved yet."""
         with self.connection() as connection:

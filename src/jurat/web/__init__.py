@@ -7,6 +7,7 @@
 `openapi`   the table as an OpenAPI document
 `oauth`     tokens for programs: `/oauth/token`, keys, metadata
 `ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
+`scim`      the door for identity providers · `scim_forms` SCIM's own forms, and what of them we keep
 `logs`      the public logs as tlog-tiles: hashes only, no token
 `mlflow`    MLflow's registry REST API, beside the table · `mlflow_calls` its calls, one by one
 `witness`   a witness's own door: `jurat witness serve`

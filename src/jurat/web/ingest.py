@@ -23,7 +23,7 @@ from jurat.app.wiring import App
 from jurat.core.errors import Exhausted, JuratError, Malformed
 from jurat.core.outside import MAX_BATCH_BYTES, MAX_EVENTS
 from jurat.ledger.inflate import inflate
-from jurat.web.requests import bearer_token
+from jurat.web.requests import presented
 from jurat.web.shapes import problem, success
 
 _MOST_AT_ONCE: Final = 16  # bodies in memory
@@ -39,7 +39,7 @@ def ingest_routes(app: App) -> list[Route]:
     ingest, room = Ingest(app), threading.BoundedSemaphore(_MOST_AT_ONCE)
 
     async def record(request: Request) -> Response:
-        token = bearer_token(request)
+        token = await presented(app, request)
         if not room.acquire(blocking=False):
             raise Exhausted(f"`{_MOST_AT_ONCE}` batches are under way", retry_after_s=1, hint="send it again in a second")
         try:
@@ -50,16 +50,16 @@ def ingest_routes(app: App) -> list[Route]:
         return success(answer)
 
     async def who(request: Request) -> Response:
-        return success(await run_in_threadpool(ingest.who, bearer_token(request)))
+        return success(await run_in_threadpool(ingest.who, await presented(app, request)))
 
     async def fresh_epoch(request: Request) -> Response:
-        return success({"epoch": await run_in_threadpool(ingest.fresh_epoch, bearer_token(request))})
+        return success({"epoch": await run_in_threadpool(ingest.fresh_epoch, await presented(app, request))})
 
     async def position(request: Request) -> Response:
         epoch = _number(request.query_params.get("epoch"), "the query's `epoch`")
         if epoch is None:
             raise Malformed("the query has no `epoch`")
-        last = await run_in_threadpool(ingest.last_seq, bearer_token(request), str(request.path_params["class"]), epoch)
+        last = await run_in_threadpool(ingest.last_seq, await presented(app, request), str(request.path_params["class"]), epoch)
         return success({"epoch": epoch, "last_seq": last})
 
     return [

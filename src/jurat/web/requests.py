@@ -5,26 +5,62 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from jurat.app.admit import Presented
 from jurat.app.intake import parse_json
-from jurat.core.errors import Malformed, Unauthenticated
+from jurat.app.present import API, addresses_of, present
+from jurat.app.wiring import App
+from jurat.core.errors import Denied, Malformed, Unauthenticated
 from jurat.web.shapes import TooLarge, WrongType
 
 MAX_BODY_BYTES: Final = 1_048_576
+COOKIE: Final = "jurat_session"
 
 
-def bearer_token(request: Request) -> str:
-    """Return the token that was sent.
+def addresses(app: App, request: Request) -> frozenset[str]:
+    """Return the addresses that this request may have been sent to, for proofs that name one."""
+    server = request.scope.get("server")
+    return addresses_of(
+        request.url.path, public_url=app.settings.public_url, scheme=request.url.scheme, server=tuple(server) if server else None
+    )
+
+
+async def presented(app: App, request: Request) -> Presented:
+    """Return the token that was sent, with what was proved about it: bearer, bound to a key (DPoP), or a browser's cookie.
 
     Raises:
-        Unauthenticated: none, several, or of another scheme.
+        Unauthenticated: none, several, of another scheme, or a proof that does not hold.
+        Denied: a cookie that another site sent along (CSRF).
     """
     found = request.headers.getlist("authorization")
+    if not found and COOKIE in request.cookies:
+        _check_same_origin(app, request)
+        return Presented(request.cookies[COOKIE], door=API)
     scheme, _, token = found[0].partition(" ") if len(found) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, token = scheme.lower(), token.strip()
+    if scheme not in ("bearer", "dpop") or not token:
         raise Unauthenticated("no access token was given", hint="send `Authorization: Bearer jrt_…`; get one with `jurat token issue`")
-    return token.strip()
+    if scheme == "bearer":
+        return Presented(token, door=API)
+    proofs = request.headers.getlist("dpop")
+    if len(proofs) > 1:
+        raise Unauthenticated("the header `DPoP` comes more than once", code="token_proof")
+    return await run_in_threadpool(
+        present, app.store, app.clock.now_ns(), scheme=scheme, token=token, proof=proofs[0] if proofs else "",
+        method=request.method, urls=addresses(app, request), door=API,
+    )  # fmt: skip
+
+
+def _check_same_origin(app: App, request: Request) -> None:
+    """A browser sends its cookie whoever made it ask; only our own pages may change anything by it."""
+    if request.method in ("GET", "HEAD"):
+        return
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    ours = {app.settings.public_url.rstrip("/"), f"{request.url.scheme}://{request.headers.get('host', '')}"} - {""}
+    if (origin is not None and origin not in ours) or (site or "same-origin") != "same-origin" or (origin is None and site is None):
+        raise Denied("this request was made by another site", hint="use jurat's own pages, or send an access token", code="cross_site")
 
 
 async def json_body(request: Request) -> Any:

@@ -35,7 +35,7 @@ def problem(error: JuratError, *, instance: str, status: int | None = None, head
     if status is not None:
         document["status"] = status
     if isinstance(error, Unauthenticated):
-        extra["www-authenticate"] = "Bearer"
+        extra["www-authenticate"] = "Bearer, DPoP"
     if (after := error.fields.get("retry_after_s")) is not None:
         extra["retry-after"] = str(max(1, round(float(str(after)))))
     return Response(dump_json(document), document["status"], headers=extra, media_type=PROBLEM_TYPE)

@@ -16,7 +16,7 @@ from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
 from jurat.app.status import Status
-from jurat.domain import commands, commands_keeping, commands_registry, rows
+from jurat.domain import commands, commands_identity, commands_keeping, commands_policy, commands_registry, rows
 from jurat.domain.commands import Command
 from jurat.web import queries
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
@@ -154,12 +154,35 @@ ROUTES: Final[tuple[Route, ...]] = (
           {"lifetime_s": 900.0}),
     _acts("/principals/{principal}/tokens/{token}/revoke", commands.RevokeToken, "access", "End a token before its time",
           {"reason": "laptop lost"}),
+    _lists("/sessions", rows.Session, "identity", "Sessions that live: the caller's own, or everybody's for an operator"),
+    _acts("/sessions/{session}/end", commands_identity.EndSession, "identity", "End a session and everything that lives by it",
+          {"reason": "laptop lost"}),
+    _lists("/providers", rows.Provider, "identity", "Identity providers at which people may sign in"),
+    _acts("/providers", commands_identity.RegisterProvider, "identity", "Let people sign in at an identity provider",
+          {"provider": "corporate", "issuer": "https://id.example.org", "client_id": "jurat", "reason": "single sign-on"}),
+    _acts("/providers/{provider}/remove", commands_identity.RemoveProvider, "identity", "Nobody signs in there any more",
+          {"reason": "replaced"}),
+    _acts("/principals/{principal}/invitations", commands_identity.InviteIdentity, "identity",
+          "Let a person link an account at a provider, once; the invitation is shown this once", {"lifetime_s": 86400.0}),
+    _lists("/trusts", rows.Trust, "identity", "Whose workloads' tokens are believed"),
+    _acts("/trusts", commands_identity.DeclareTrust, "identity", "Believe tokens of an issuer, with these claims, for one principal",
+          {"issuer": "https://ci.example.org", "audience": "https://jurat.example.org", "claims": {"repository": "our/credit"},
+           "principal": "prn_" + "0" * 26, "reason": "the release pipeline registers versions"}),
+    _acts("/trusts/{trust}/end", commands_identity.EndTrust, "identity", "Believe them no more", {"reason": "pipeline moved"}),
     _lists("/producers", rows.Producer, "producers", "Outside producers and the classes that they record in"),
     _acts("/producers", commands.RegisterProducer, "producers", "Give a service a number, under which it may record events",
           {"principal": "prn_" + "0" * 26, "name": "scorer", "classes": ["inference"], "reason": "the model server reports its own calls"}),
     _looks("/policies", queries.in_force(rows.PolicySetInForce), rows.PolicySetInForce, "rules", "The policies that are in force"),
-    _acts("/policies", commands.ApplyPolicies, "rules", "Put a set of policies into force",
+    _acts("/policies", commands_policy.RequestPolicyChange, "rules", "Ask another person to put a set of policies into force",
           {"files": {"house.cedar": "…"}, "schema": "…", "reason": "auditors may take proofs"}),
+    _acts("/policies/shadow", commands_policy.SetPolicyShadow, "rules", "Let a candidate answer beside the set in force, or end that",
+          {"reason": "see whom it would refuse", "files": {"house.cedar": "…"}, "schema": "…"}),
+    _lists("/policy-changes", rows.PolicyChange, "rules", "Changes of the policies, waiting and decided"),
+    _looks("/policy-changes/{request}", queries.row_of(rows.PolicyChange), rows.PolicyChange, "rules", "Exactly what an approver signs"),
+    _acts("/policy-changes/{request}/approve", commands_policy.ApprovePolicyChange, "rules", "Say yes; the set is in force at once",
+          {"shown_digest": _SHA}),
+    _acts("/policy-changes/{request}/reject", commands_policy.RejectPolicyChange, "rules", "Say no, with the reason",
+          {"shown_digest": _SHA, "comment": "it opens production data to everyone"}),
     _looks("/gates", queries.in_force(rows.GatesInForce), rows.GatesInForce, "rules", "The gate file that is in force"),
     _acts("/gates", commands.ApplyGates, "rules", "Put a gate file into force", {"source": "deployment_gates: …", "reason": "first gates"}),
     _looks("/retention", queries.in_force(rows.RetentionInForce), rows.RetentionInForce, "retention", "How long events are kept"),
@@ -189,6 +212,12 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_registry.ReportRegistryAct: "the guard tells: `jurat mlflow guard`",
     commands_registry.ImportRun: "another server is asked from the workspace's own machine: `jurat mlflow import-run`",
     commands_registry.ProtectRegistryAliases: "`jurat mlflow protect`",
+    commands_identity.OpenSession: "a session is opened on a proof: /login, /oauth/token",
+    commands_identity.MintToken: "tokens are handed out on a proof: /oauth/token",
+    commands_identity.RotateTokenKeys: "a key is made on the workspace's own machine: `jurat identity rotate-keys`",
+    commands_policy.ReplayDecisions: "it reads the whole ledger: `jurat policy diff --against 30d` on the workspace's own machine",
+    commands_policy.AskWhy: "each question has its own route, which walks with it",
+    commands_policy.AskAboutSelf: "each question has its own route, which walks with it",
     commands.ReadRecords: "each question about the ledger has its own route, which walks with it",
     commands_keeping.RequestErasure: "which events are meant is found by Jurat itself: /erasures",
     commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",

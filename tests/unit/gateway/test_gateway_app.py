@@ -103,7 +103,7 @@ def test_a_problem_speaks_both_languages(world: World) -> None:
 def test_without_a_good_token_there_is_401_and_nothing_is_asked(world: World, header: bytes | None) -> None:
     headers = [] if header is None else [(b"authorization", header)]
     heard = call(world, INFER, "POST", chunks=[body()], token=None, headers=headers)
-    assert (heard.status, heard.headers["www-authenticate"]) == (401, "Bearer")
+    assert (heard.status, heard.headers["www-authenticate"]) == (401, "Bearer, DPoP")
     assert world.model.asked == []
 
 

@@ -53,7 +53,7 @@ def test_without_a_token_every_route_says_401(app, route: Route) -> None:
     path = filled(route)
     reply = call(app, route.method, path, body={} if route.method == "POST" else None)
     check_problem(reply, 401, path)
-    assert reply.headers["www-authenticate"] == "Bearer"
+    assert reply.headers["www-authenticate"] == "Bearer, DPoP"
 
 
 @every_route
