@@ -21,15 +21,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench.ledger_sealed import BATCH, KIND, make_event
-from bench.ledger_write import LOG, result, scratch
+from bench.predictions import MADE, make_predictions
+from bench.support import BATCH, LOG, make_ledger, result, scratch
 
 from jurat.core.clock import SystemClock
-from jurat.core.settings import Settings, format_settings, lock_file
+from jurat.core.settings import Settings, lock_file
 from jurat.core.workspace import Workspace
 from jurat.domain.kinds import BENCH
 from jurat.ledger.archive import Follower
-from jurat.ledger.create import create_ledger, load_signers
+from jurat.ledger.create import load_signers
 from jurat.ledger.export import export_log
 from jurat.ledger.faults import Faults
 from jurat.ledger.keys import load_log_keys
@@ -90,10 +90,7 @@ def keys_of(workspace: Workspace) -> list[Any]:
 
 def write_ledger(root: Path, total: int) -> Workspace:
     """Return a ledger with `total` sealed predictions, all of them in the archive in one compacted file or a few."""
-    workspace, settings = Workspace(root), Settings()
-    root.mkdir()
-    workspace.settings_file.write_text(format_settings(settings))
-    create_ledger(workspace, settings)
+    workspace, settings = make_ledger(root), Settings()
     clock = ForwardClock(SystemClock())
     signers, lock = load_signers(workspace, settings, clock), LockStore(lock_file(workspace, settings))
     engine, state = recover(workspace.ledger, signers, lock, segment_size=_SEGMENT_SIZE)
@@ -103,8 +100,8 @@ def write_ledger(root: Path, total: int) -> Workspace:
     key = ProducerKey(LOG, BENCH.code, 1)
     with Follower(workspace.ledger, LOG.tenant) as follower:
         for first in range(0, total, BATCH):
-            raws = [make_event(number) for number in range(first, first + BATCH)]
-            engine.settle(engine.write([Submission(key, first + 1, [KIND] * BATCH, raws)], clock.now_ns()))
+            raws = list(make_predictions(first, BATCH))
+            engine.settle(engine.write([Submission(key, first + 1, [MADE] * BATCH, raws)], clock.now_ns()))
             if first % (100 * BATCH) == 99 * BATCH or first + BATCH >= total:
                 publisher.publish(engine.snapshot())
                 follower.step(flush=True)

@@ -1,16 +1,20 @@
 """`python -m bench.run [--only NAME] [--quick]`: measure, print, and write `bench/results.jsonl`.
 
-Every other module here has `run(quick) -> list[dict]`; a result has `name`, `value`, `unit`, `against`, `ratio`. A value
-means little on another machine, so each is also told as a ratio to something simple that was measured in the same run.
+A benchmark is a module here with `run(quick) -> list[dict]`; a result has `name`, `value`, `unit`, `against`, `ratio`. A
+value means little on another machine, so each is also told as a ratio to something simple that was measured in the same
+run, or to its target. Each line says whether it is of a `--quick` run. Only a run of everything is written down.
+
+Two go further when asked: `--only ledger_end_to_end --soak 600` writes for ten minutes, `--only ledger_query --scale 100m`
+asks a hundred million events.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import os
-import pkgutil
 import platform
 import statistics
 import sys
@@ -33,19 +37,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.run", description="measure jurat against simple things on the same machine")
     parser.add_argument("--only", metavar="NAME", help="one module, such as `ledger_write`")
     parser.add_argument("--quick", action="store_true", help="smaller loads: seconds, and noisier figures")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="S", help="write end to end for so many seconds")
+    parser.add_argument("--scale", choices=("1m", "10m", "100m"), default="", help="how many events are asked")
     options = parser.parse_args(arguments)
+    extras = {"soak": options.soak, "scale": options.scale}
     names = [options.only] if options.only else module_names()
     console = Console(highlight=False)
     console.print(describe_machine())
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "value", "unit", "ratio", "against"):
-        table.add_column(heading, justify="right" if heading in {"value", "ratio"} else "left")
+        table.add_column(heading, justify="right" if heading in {"value", "ratio"} else "left", no_wrap=heading == "name")
     results: list[dict[str, Any]] = []
     failed = []
     for name in names:
         console.print(f"[dim]{name} …[/dim]")
         try:
-            found = importlib.import_module(f"bench.{name}").run(options.quick)
+            work = importlib.import_module(f"bench.{name}").run
+            taken = inspect.signature(work).parameters
+            found = work(options.quick, **{key: value for key, value in extras.items() if value and key in taken})
         except Exception as error:
             failed.append(name)
             console.print(f"[red]{name} failed[/red]: {type(error).__name__}: {error}")
@@ -54,15 +63,18 @@ def main(arguments: list[str] | None = None) -> int:
             check_result(result)
             table.add_row(result["name"], f"{result['value']:,}", result["unit"], f"{result['ratio']:.3f}", result["against"])
         results += found
-    RESULTS.write_text("".join(json.dumps({field: result[field] for field in FIELDS}) + "\n" for result in results))
     console.print(table)
-    console.print(f"{len(results)} results in {RESULTS.relative_to(HERE.parent)}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    where = "not written down: only a run of everything is" if options.only else f"in {RESULTS.relative_to(HERE.parent)}"
+    if not options.only:
+        lines = [{field: result[field] for field in FIELDS} | {"quick": options.quick} for result in results]
+        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    console.print(f"{len(results)} results, {where}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed or not results else 0
 
 
 def module_names() -> list[str]:
-    """Return the benchmark modules, by name."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(HERE)]) if module.name != "run")
+    """Return the benchmark modules, by name: those with a `run` that takes `quick`."""
+    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef run(quick: bool" in path.read_text("utf-8"))
 
 
 def check_result(result: dict[str, Any]) -> None:
