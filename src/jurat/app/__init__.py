@@ -7,7 +7,7 @@
 `keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
 `gather`     what the law asks the vault, and what dies there
 `keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
-`sessions`   opened on a proof, looked at, ended · `workloads` `issuers` whose tokens are believed · `outgoing` asking a provider
+`login`      at an identity provider · `sessions` opened on a proof, looked at, ended · `workloads` `issuers` whose tokens are believed · `outgoing` asking a provider
 `look`       what holds now, for those who may see it
 `directory`  what an identity provider sees and says: its people and groups, and nobody else's
 `intake`     what arrives from outside, read strictly
@@ -31,6 +31,9 @@
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `cases`      abstentions that wait for a person
+`timekeeper` what time does by itself: ends, reminders, reviews that fall due
+`reviews`    access reviews: use, proposals, the report · `usage` what each grant was used for, from the ledger
+`emergency`  break-glass: what was done in a window, its review, the drill
 `keeping`    retention at work: what is due, and the run that takes it away · `pruning` the prefixes of logs · `clockwork` when it ran
 `erase`      what events say is taken away: request, approval, run, search, certificate
 `records`    reading the ledger, which is an act

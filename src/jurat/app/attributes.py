@@ -13,6 +13,7 @@ from jurat.core.errors import Conflict
 from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.gates import check_gates
+from jurat.domain.grants import review_overdue
 from jurat.domain.roles import person_behind
 from jurat.domain.stages import Stage, parse_stage
 from jurat.domain.state import State
@@ -22,7 +23,7 @@ from jurat.policy.values import Value
 
 # What is asked of a principal: the attribute, and what answers. None leaves it out.
 Standing = Callable[[State, str, int], Value | None]
-STANDING: Final[dict[str, Standing]] = {}
+STANDING: Final[dict[str, Standing]] = {"review_overdue": lambda state, who, now_ns: bool(review_overdue(state, who, now_ns)) or None}
 _MOVES: Final = frozenset({"alias:move", "model:deploy", "model:promote", "model:rollback"})
 _HISTORY: Final = frozenset({"staging_soak", "human_approval"})  # of a version that is there already: it was, and they were
 

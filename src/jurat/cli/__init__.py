@@ -17,5 +17,6 @@
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
 `gaps`       the gap report, shown
+`access` `access_requests` access: ask, answer, rules · `breakglass` `review` `inbox`  emergencies, reviews, notices
 `ask` `principal` `producer` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """

@@ -43,6 +43,11 @@ NOUNS: Final[dict[str, Noun]] = {
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),
     "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),
     "role": Noun("role", PEOPLE, "Roles: grant, revoke, list"),
+    "access": Noun("access", PEOPLE, "Ask for access, answer, see its rules"),
+    "break-glass": Noun("breakglass", PEOPLE, "Take a role in an emergency"),
+    "glass": Noun("breakglass", PEOPLE, "Break-glass windows: show, close, review"),
+    "review": Noun("review", PEOPLE, "Access reviews: what is used, who answers for it"),
+    "inbox": Noun("inbox", PEOPLE, "What you were told"),
     "producer": Noun("producer", PEOPLE, "Services outside that may record events"),
     "token": Noun("token", PEOPLE, "Access tokens: issue, revoke"),
 }
@@ -58,7 +63,7 @@ class LazyGroup(click.Group):
         noun = NOUNS.get(cmd_name)
         if noun is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f"jurat.cli.{noun.module}"), cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"jurat.cli.{noun.module}"), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,7 +3,7 @@
 <root>/
   jurat.toml                 settings (core.settings)
   witness-policy.txt         optional: which witnesses to ask, and how many must cosign (C2SP tlog-policy)
-  gates.yaml  retention.yaml  policies/   the rules, as readable files; in force is what was *applied*, not what lies here
+  gates.yaml  retention.yaml  access.yaml  policies/   the rules, as readable files; in force is what was *applied*, not what lies here
   keys/                      0700: signing.key and log-keys.json (public); never in a backup that others read
   ledger/                    the logs, journal, Parquet (ledger.layout); not trusted
   lock/lock.sqlite           last signed checkpoint of each log; put it on another volume by `lock_path`
@@ -38,6 +38,10 @@ class Workspace:
     @property
     def retention_file(self) -> Path:
         return self.root / "retention.yaml"
+
+    @property
+    def access_file(self) -> Path:
+        return self.root / "access.yaml"
 
     @property
     def witness_policy(self) -> Path:

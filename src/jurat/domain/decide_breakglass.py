@@ -27,7 +27,7 @@ from jurat.policy.accessrules import LONGEST_GLASS_S
 
 DRILL_LONGEST_S: Final = 300.0
 VERDICTS: Final = ("justified", "unjustified")
-_IN_A_DRILL: Final = (commands.CloseGlass, commands.ReportDrill, commands.SeeNotice)
+_IN_A_DRILL: Final = (commands.CloseGlass, commands.ReportDrill, commands.SeeNotice, commands.EndExpired, commands.RunReviews)
 
 
 def break_glass(state: State, command: commands.BreakGlass, context: Context) -> list[Event]:
@@ -60,7 +60,7 @@ def break_glass(state: State, command: commands.BreakGlass, context: Context) ->
         able = [p for p in people_holding(state, rules.reviewers, context.now_ns) if p != person]
         raise Denied(
             f"break-glass `{bar.glass}` of `{person}` waits for its review", code="review_pending",
-            hint=f"ask {', '.join(f'`{p}`' for p in able[:5])} for it: `jurat break-glass review {bar.glass}`",
+            hint=f"ask {', '.join(f'`{p}`' for p in able[:5])} for it: `jurat glass review {bar.glass}`",
         )  # fmt: skip
     longest_s = min(DRILL_LONGEST_S if command.drill else rules.longest_s, LONGEST_GLASS_S)
     lifetime_s = command.lifetime_s or min(rules.usual_s, longest_s)
@@ -82,7 +82,7 @@ def break_glass(state: State, command: commands.BreakGlass, context: Context) ->
     )  # fmt: skip
     word = "DRILL, nothing is wrong: " if command.drill else ""
     text = (
-        f"{word}`{person}` took `{command.role}` on `{command.scope}` by break-glass until {ends}; ticket {command.ticket}: {command.reason}"
+        f"{word}`{person}` took `{command.role}` on `{command.scope}` by break-glass until {ends}, {command.ticket}: {command.reason}"
         + ("" if command.drill else f"; to be reviewed by {due}")
     )[:2000]
     told_events = notices(context, told, about=broken.glass, subject="break_glass", text=text, because=first.id)
@@ -97,7 +97,7 @@ def close_glass(state: State, command: commands.CloseGlass, context: Context) ->
             f"break-glass `{row.glass}` is `{row.person}`'s", code="not_yours", hint="an operator can end its grant: `jurat role revoke`"
         )
     if row.closed_at or context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"break-glass `{row.glass}` ended at {row.closed_at or row.expires_at}", hint="all done", code="unchanged")
+        raise Conflict(f"window `{row.glass}` ended at {row.closed_at or row.expires_at}", hint="all done", code="unchanged")
     data = access.GlassClosed(glass=row.glass, person=row.person, grant=row.grant, how="ended", ended_at=format_at(context.now_ns))
     return [context.event(data, because=[row.as_of])]
 
@@ -164,7 +164,7 @@ def refuse_in_drill(state: State, command: Command, context: Context) -> None:
     if window is not None and window.drill:
         raise Denied(
             f"`{window.person}` is in drill `{window.glass}`, which changes nothing", code="in_a_drill",
-            hint=f"end it first: `jurat break-glass close {window.glass}`",
+            hint=f"end it first: `jurat glass close {window.glass}`",
         )  # fmt: skip
 
 
@@ -190,5 +190,5 @@ def _audience(state: State, command: commands.BreakGlass, context: Context) -> t
 def _known(state: State, glass: str) -> rows.Glass:
     row = state.get(rows.Glass, glass)
     if row is None:
-        raise NotFound(f"break-glass `{glass[:60]}` does not exist", hint="`jurat break-glass list` shows them")
+        raise NotFound(f"break-glass `{glass[:60]}` does not exist", hint="`jurat glass list` shows them")
     return row

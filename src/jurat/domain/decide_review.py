@@ -26,6 +26,7 @@ from jurat.domain.values import PrincipalType
 from jurat.policy.accessrules import AccessRules
 
 ANSWERS: Final = ("keep", "remove")
+CLOSE: Final = 0
 
 
 def open_review(state: State, command: commands.OpenReview, context: Context) -> list[Event]:
@@ -105,21 +106,29 @@ def answer_review(state: State, command: commands.AnswerReview, context: Context
 
 def run_reviews(state: State, _command: commands.RunReviews, context: Context) -> list[Event]:
     """What time does to open reviews: reminders as they fall due, and the end."""
-    rules, events = rules_in_force(state), list[Event]()
+    events: list[Event] = []
     for review in state.find(rows.Review, status="open"):
-        left_s = (to_ns(parse_at(review.due_at)) - context.now_ns) / 1e9
+        turn = turn_of(state, review, context.now_ns)
         answers = state.find(rows.Answer, review=review.review)
-        if left_s <= 0:
+        if turn == CLOSE:
             events += _close(state, review, answers, context)
-            continue
-        stage = sum(left_s <= before_s for before_s in rules.reviews.remind_before_s)
-        waiting = Counter(a.decider for a in answers if not a.answer and state.get(rows.Grant, a.grant) is not None)
-        if stage > review.reminded and waiting:
-            about = f"{review.review}#{stage}"
-            events += _to_deciders(context, about, waiting, review.due_at, review.as_of, "still waits", "reminder")
+        elif turn is not None:
+            about = f"{review.review}#{turn}"
+            events += _to_deciders(context, about, _waiting(state, answers), review.due_at, review.as_of, "still waits", "reminder")
     if not events:
         raise Conflict("no review has reached a day on which something happens", hint="nothing to do", code="unchanged")
     return events
+
+
+def turn_of(state: State, review: rows.Review, now_ns: int) -> int | None:
+    """Return what is to be done for an open review now: `CLOSE`, the reminder of that number, or nothing."""
+    left_s = (to_ns(parse_at(review.due_at)) - now_ns) / 1e9
+    if left_s <= 0:
+        return CLOSE
+    stage = sum(left_s <= before_s for before_s in rules_in_force(state).reviews.remind_before_s)
+    if stage > review.reminded and _waiting(state, state.find(rows.Answer, review=review.review)):
+        return stage
+    return None
 
 
 def reviewed_grants(state: State, now_ns: int) -> list[rows.Grant]:
@@ -139,14 +148,13 @@ def review_is_due(state: State, now_ns: int) -> bool:
 
 
 def decider_of(state: State, rules: AccessRules, grant: rows.Grant, now_ns: int) -> str:
-    """Return who answers for a grant: who gave it, if they are another active person; or who owns what holds it; or one who may decide."""
+    """Return who answers for a grant: who gave it, if they are another active person; or one who may decide."""
     grantee = person_behind(state, grant.principal) or grant.principal
-    owner = person_behind(state, grant.principal) if grant.principal != grantee else None
     others = [p for p in people_holding(state, rules.reviews.deciders, now_ns) if p != grantee]
     granter = person_behind(state, grant.granted_by)
     if granter is not None and granter != grantee:
         return granter
-    return others[0] if others else owner or grantee
+    return others[0] if others else grantee
 
 
 def silence_removes(state: State, rules: AccessRules, grant: rows.Grant, now_ns: int) -> bool:
@@ -160,6 +168,11 @@ def silence_removes(state: State, rules: AccessRules, grant: rows.Grant, now_ns:
         g.expires_at is None and g.role in granting and person_behind(state, g.principal) is not None and is_live(g, now_ns)
         for g in state.find(rows.Grant)
     )
+
+
+def _waiting(state: State, answers: list[rows.Answer]) -> Counter[str]:
+    """Return who still has to answer, and how often."""
+    return Counter(a.decider for a in answers if not a.answer and state.get(rows.Grant, a.grant) is not None)
 
 
 def _close(state: State, review: rows.Review, answers: list[rows.Answer], context: Context) -> list[Event]:

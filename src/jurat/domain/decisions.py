@@ -54,6 +54,7 @@ class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         asked: the question; None where an earlier event of the same id carries it.
         errors: why the question could not be answered; never empty on such a deny. A fault of ours: alert.
         shadow: beside it, the answer of the candidate that is being tried out.
+        break_glass: the window that a person behind the act was in, whether the act needed it or not.
     """
 
     effect: str
@@ -64,19 +65,22 @@ class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     asked: Asked | None = None
     errors: list[str] = []
     shadow: Shadow | None = None
+    break_glass: str = ""
 
     def without_question(self) -> DecisionRef:
         """Return the same answer by name only, for further events that rest on it."""
         return msgspec.structs.replace(self, asked=None)
 
 
-def decided(decision: Decision, requests: Sequence[Request], *, id: str, shadow: Decision | None = None) -> DecisionRef:  # noqa: A002
+def decided(
+    decision: Decision, requests: Sequence[Request], *, id: str, shadow: Decision | None = None, break_glass: str = ""  # noqa: A002
+) -> DecisionRef:
     """Return an answer as it is recorded, with its question."""
     asked = as_asked(requests)
     beside = Shadow(effect=shadow.effect, policies=shadow.policies, policy_set=shadow.policy_set) if shadow else None
     return DecisionRef(
         effect=decision.effect, policies=decision.policies, policy_set=decision.policy_set, id=id, asked_digest=digest_json(asked),
-        asked=asked, errors=decision.errors, shadow=beside,
+        asked=asked, errors=decision.errors, shadow=beside, break_glass=break_glass,
     )  # fmt: skip
 
 

@@ -4,7 +4,9 @@
 `shapes`    the one success shape, the one problem shape, the headers of every answer
 `requests`  what a request says: token, path, query, a bounded and strict body
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
+`queries_access` windows, reviews, reports
 `openapi`   the table as an OpenAPI document
+`login`     the browser's way in, by an identity provider
 `oauth`     tokens for programs: `/oauth/token`, keys, metadata
 `ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
 `scim`      the door for identity providers · `scim_forms` SCIM's own forms, and what of them we keep

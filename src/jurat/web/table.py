@@ -16,9 +16,9 @@ from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
 from jurat.app.status import Status
-from jurat.domain import commands, commands_identity, commands_keeping, commands_policy, commands_registry, rows
+from jurat.domain import commands, commands_access, commands_identity, commands_keeping, commands_policy, commands_registry, rows
 from jurat.domain.commands import Command
-from jurat.web import queries
+from jurat.web import queries, queries_access
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
 
 _SHA = "sha256:" + "3f" * 32
@@ -201,6 +201,35 @@ ROUTES: Final[tuple[Route, ...]] = (
           Acted, look=queries.approve_erasure, body=queries.ErasureWord, example={"shown_digest": _SHA}),
     _acts("/erasures/{request}/reject", commands_keeping.RejectErasure, "retention", "Say no, with the reason",
           {"shown_digest": _SHA, "comment": "the events are evidence in a dispute"}),
+    _looks("/access-rules", queries.in_force(rows.AccessRulesInForce), rows.AccessRulesInForce, "access",
+           "The access file in force: duties, approvals, break-glass, reviews"),
+    _acts("/access-rules", commands_access.ApplyAccessRules, "access", "Put an access file into force",
+          {"source": "duties: …", "reason": "production needs two ML leads"}),
+    _lists("/access-requests", rows.AccessRequest, "access", "Requests for access that the caller made or may answer"),
+    _looks("/access-requests/{request}", queries.row_of(rows.AccessRequest), rows.AccessRequest, "access",
+           "Exactly what an approver signs"),
+    _acts("/principals/{principal}/access-requests", commands_access.RequestAccess, "access", "Ask for a role for a while, for oneself",
+          {"role": "ml_engineer", "scope": "models/prod/", "lifetime_s": 7200.0, "reason": "roll back credit"}),
+    _acts("/access-requests/{request}/approve", commands_access.ApproveAccess, "access", "Say yes to exactly what was shown",
+          {"shown_digest": _SHA}),
+    _acts("/access-requests/{request}/reject", commands_access.RejectAccess, "access", "Say no, or take one's own request back",
+          {"shown_digest": _SHA, "comment": "staging is enough"}),
+    _acts("/principals/{principal}/break-glass", commands_access.BreakGlass, "access", "Take a role in an emergency, for oneself",
+          {"role": "ml_engineer", "scope": "models/prod/", "reason": "wrong answers", "ticket": "INC-12"}),
+    _lists("/glass", rows.Glass, "access", "Break-glass windows that the caller opened or may review"),
+    _looks("/glass/{glass}", queries_access.window, queries_access.Window, "access", "Every recorded act in a window"),
+    _acts("/glass/{glass}/close", commands_access.CloseGlass, "access", "End one's own window before its time", {}),
+    Route("POST", "/api/v1/glass/{glass}/review", "Say whether what was done in a window was right", "access", Acted,
+          look=queries_access.review_window, body=queries_access.WindowWord,
+          example={"verdict": "justified", "comment": "read all five acts", "shown_digest": _SHA}),
+    _lists("/inbox", rows.Notice, "access", "What the caller was told"),
+    _acts("/inbox/{notice}/seen", commands_access.SeeNotice, "access", "Take note of a notice", {}),
+    _lists("/reviews", rows.Review, "access", "Access reviews"),
+    Route("POST", "/api/v1/reviews", "Put every live grant before somebody who answers for it", "access", Acted,
+          look=queries_access.open_review, body=queries_access.ReviewWish, example={"reason": "the review of November"}),
+    _looks("/reviews/{review}", queries_access.report, queries_access.Report, "access", "A review with its answers and what proves them"),
+    _acts("/reviews/{review}/grants/{grant}", commands_access.AnswerReview, "access", "Say whether a grant stays",
+          {"answer": "remove", "reason": "moved to another team"}),
     _looks("/status", queries.status, Status, "workspace", "What runs, and how far each log is sealed"),
 )  # fmt: skip
 
@@ -218,6 +247,11 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_policy.ReplayDecisions: "it reads the whole ledger: `jurat policy diff --against 30d` on the workspace's own machine",
     commands_policy.AskWhy: "each question has its own route, which walks with it",
     commands_policy.AskAboutSelf: "each question has its own route, which walks with it",
+    commands_access.ReviewGlass: "the acts in a window are read by Jurat itself: /glass/{glass}/review",
+    commands_access.ReportDrill: "a drill is measured on the workspace's own machine: `jurat break-glass --drill`",
+    commands_access.OpenReview: "the use of grants is read by Jurat itself: /reviews",
+    commands_access.EndExpired: "the workspace's own clock writes it down",
+    commands_access.RunReviews: "the workspace's own clock does it",
     commands.ReadRecords: "each question about the ledger has its own route, which walks with it",
     commands_keeping.RequestErasure: "which events are meant is found by Jurat itself: /erasures",
     commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",
