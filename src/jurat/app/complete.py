@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from jurat.app.look import CheckLedger, check
 from jurat.app.wiring import App
+from jurat.core.settings import Settings
 from jurat.core.workspace import Workspace
 from jurat.domain.kinds import CLOSED, HEARTBEAT, OPENED, RELAY
 from jurat.ledger.completeness import Completeness, Outbox, Span, survey
 from jurat.ledger.layout import class_logs
 from jurat.ledger.query import Events
+from jurat.ledger.rebuild_range import rebuild_ranges
 
 _STATEMENTS = (OPENED.name, HEARTBEAT.name, CLOSED.name)
 
@@ -33,3 +37,11 @@ def gaps_offline(workspace: Workspace, tenant: str, now_ns: int, span: Span, eve
     """Return the same from the ledger's files alone."""
     events = events or Events(workspace.ledger, tenant)
     return survey(workspace.ledger, class_logs(tenant), list(events.scan(kinds=_STATEMENTS)), now_ns, span=span)
+
+
+def complete_offline(workspace: Workspace, settings: Settings, now_ns: int, span: Span) -> Completeness:
+    """Return the gap report from the ledger's files alone, and whether the archive's rows alone give the logs' hashes again."""
+    report = gaps_offline(workspace, settings.tenant, now_ns, span)
+    logs = class_logs(settings.tenant)
+    ranges, findings = rebuild_ranges(workspace.ledger, logs, {log: log.origin(settings.log_host) for log in logs}, span)
+    return msgspec.structs.replace(report, ranges=ranges, findings=[*report.findings, *findings])

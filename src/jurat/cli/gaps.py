@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,13 +34,19 @@ def parse_span(from_text: str | None, to_text: str | None) -> Span:
     return Span(*ends)
 
 
-def tell_gaps(session: Session, found: Completeness, *, as_json: bool = True) -> int:
+def as_document(found: Completeness) -> dict[str, Any]:
+    """Return the report as `--json` shows it."""
+    document = {"complete": found.is_complete, "streams": found.streams, "findings": found.findings, "pruned": found.pruned}
+    return document | ({"ranges": found.ranges} if found.ranges else {})
+
+
+def tell_gaps(session: Session, found: Completeness) -> int:
     """Show the report; return the exit code: 6 if something is missing."""
     from jurat.ledger.completeness import FAULTS
 
-    if session.as_json and as_json:
-        show_json({"complete": found.is_complete, "streams": found.streams, "findings": found.findings, "pruned": found.pruned})
-    elif not session.as_json:
+    if session.as_json:
+        show_json(as_document(found))
+    else:
         lines = [
             [
                 s.log, str(s.producer), str(s.epoch), f"{s.first_seq}–{s.last_seq}", str(s.count), str(s.missing),
@@ -52,9 +58,20 @@ def tell_gaps(session: Session, found: Completeness, *, as_json: bool = True) ->
         show_table(session, titles, lines, empty="no producer has recorded anything in this span")
         for log, count in found.pruned.items():
             click.echo(flat(f"pruned: {count} entries of {log} are gone, by a retention on record"))
+        if found.ranges:
+            titles = ["log", "entries", "hashes from rows", "of them erased", "expired", "not archived yet"]
+            lines = [
+                [
+                    r.log, f"{r.first}–{r.end - 1}" if r.end > r.first else "none", str(r.rebuilt), str(r.erased), str(r.expired),
+                    str(r.waiting),
+                ]
+                for r in found.ranges
+            ]  # fmt: skip
+            show_table(session, titles, lines, empty="")
         for finding in found.findings:
             label = "missing" if finding.what in FAULTS else "note"
-            click.echo(flat(f"{label}: {finding.what}  {finding.log} producer {finding.producer} epoch {finding.epoch}: {finding.detail}"))
+            who = f" producer {finding.producer} epoch {finding.epoch}" if finding.producer else ""
+            click.echo(flat(f"{label}: {finding.what}  {finding.log}{who}: {finding.detail}"))
         if found.is_complete:
             click.echo(f"ok: {sum(s.count for s in found.streams)} events of {len(found.streams)} streams, no number is missing")
     return 0 if found.is_complete else Tampered.exit_code

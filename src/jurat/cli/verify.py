@@ -19,6 +19,7 @@ from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
 from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from jurat.ledger.completeness import Span
     from jurat.ledger.faults import Report
     from jurat.ledger.keys import LogKeys
     from jurat.merkle.policy import Policy
@@ -62,10 +63,12 @@ def verify(
     **demanded: Any,
 ) -> int:
     """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
+    from jurat.cli.gaps import parse_span
     from jurat.core.units import parse_duration_s
 
     if (from_text or to_text) and not complete:
         raise Malformed("`--from` and `--to` are for `--complete`", hint="entries are always verified from the first on")
+    span = parse_span(from_text, to_text)
     with _ends_within(parse_duration_s(timeout)):
         demands = _load_demands(**demanded)
         if complete and what is not None and not (Path(what) / "jurat.toml").is_file():
@@ -84,18 +87,24 @@ def verify(
         if path is not None and not (path / "jurat.toml").is_file() and (path / "checkpoint").is_file():
             return _verify_export(session, path, _load_keys(session, keys), demands)
         workspace = session.workspace if path is None else Workspace(path.absolute())
-        code = _verify_workspace(session, workspace, keys, demands, jobs)
-        return max(code, _verify_complete(session, workspace, from_text, to_text)) if complete else code
+        report = _verify_workspace(session, workspace, keys, demands, jobs)
+        if not complete:
+            return _tell_report(session, str(workspace.root), report)
+        return _tell_complete(session, workspace, report, span)
 
 
-def _verify_complete(session: Session, workspace: Workspace, from_text: str | None, to_text: str | None) -> int:
-    from jurat.app.complete import gaps_offline
-    from jurat.cli.gaps import parse_span, tell_gaps
+def _tell_complete(session: Session, workspace: Workspace, report: Report, span: Span) -> int:
+    """Look for gaps too, and show both reports: as JSON in one document."""
+    from jurat.app.complete import complete_offline
+    from jurat.cli.gaps import as_document, tell_gaps
     from jurat.core.clock import SystemClock
     from jurat.core.settings import load_settings
 
-    span = parse_span(from_text, to_text)
-    return tell_gaps(session, gaps_offline(workspace, load_settings(workspace).tenant, SystemClock().now_ns(), span))
+    found = complete_offline(workspace, load_settings(workspace), SystemClock().now_ns(), span)
+    if session.as_json:
+        show_json({"logs": report.logs, "faults": report.faults, **as_document(found)})
+        return 0 if report.is_clean and found.is_complete else Tampered.exit_code
+    return max(_tell_report(session, str(workspace.root), report), tell_gaps(session, found))
 
 
 class _Demands(NamedTuple):
@@ -128,7 +137,7 @@ def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
     return load_log_keys(path or log_keys_file(session.workspace.keys))
 
 
-def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, demands: _Demands, jobs: int | None) -> int:
+def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, demands: _Demands, jobs: int | None) -> Report:
     from jurat.core.settings import load_settings, lock_file
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import log_keys_file
@@ -137,10 +146,9 @@ def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None,
     known = load_log_keys(keys or log_keys_file(workspace.keys))
     lock_path = lock_file(workspace, load_settings(workspace))
     with Progress(session, "verifying") as progress:
-        report = verify_workspace(
+        return verify_workspace(
             workspace.ledger, known, lock_path, progress=progress, jobs=jobs or os.cpu_count() or 1, **demands._asdict()
         )
-    return _tell_report(session, str(workspace.root), report)
 
 
 def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: _Demands) -> int:

@@ -29,5 +29,5 @@ Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verif
              `verify_public` what everybody can see, by way of a `tile_source`
              `verify_crew` several processes · `verify_receipts` promises kept
              `locate` `faults` `verdict` from what was seen to faults with names
-             `completeness` is every producer's stream whole?
+             `completeness` is every producer's stream whole? · `rebuild_range` a stretch's hashes from the archive's rows alone
 """

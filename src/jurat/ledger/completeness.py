@@ -20,9 +20,10 @@ from jurat.ledger.layout import LogName
 from jurat.ledger.stored import StoredEvent
 from jurat.ledger.verify_log import ENTRY_FIELDS, LogFiles
 
-FAULTS: Final = frozenset(
-    {"numbers_missing", "numbers_disordered", "tail_cut", "hash_wrong", "statement_wrong", "outbox_ahead", "outbox_behind"}
-)
+FAULTS: Final = frozenset({
+    "numbers_missing", "numbers_disordered", "tail_cut", "hash_wrong", "statement_wrong", "outbox_ahead", "outbox_behind",
+    "rows_missing", "rows_doubled", "rows_differ", "rows_unreadable",
+})  # fmt: skip
 _CHUNK: Final = 65_536  # entries
 _SILENT_PERIODS: Final = 2
 _MOST_GAPS: Final = 100  # of one stream that are listed
@@ -54,12 +55,26 @@ class StreamReport(msgspec.Struct, kw_only=True):
     hashed_seq: int = 0  # so far its own hash was computed again, and is right
 
 
+class RangeReport(msgspec.Struct, kw_only=True):
+    """One stretch [first, end) of one log, whose hashes were made again from the archive's rows (`rebuild_range`)."""
+
+    log: str
+    first: int
+    end: int
+    rebuilt: int = 0  # leaf hashes made from rows, and equal to those that were sealed
+    erased: int = 0  # of the rows: those whose content is gone; their commitment is the stored one
+    expired: int = 0  # rows that are gone by a tombstone
+    waiting: int = 0  # not in the archive yet
+    root: str = ""  # RFC 6962 root over the stretch as a tree of its own; only if all of it was rebuilt
+
+
 class Completeness(msgspec.Struct, frozen=True, kw_only=True):
     """The gap report. `pruned`: per log, entries that are gone by a retention that was announced."""
 
     streams: list[StreamReport]
     findings: list[Finding]
     pruned: dict[str, int]
+    ranges: list[RangeReport] = []  # if hashes were rebuilt, too
 
     @property
     def is_complete(self) -> bool:

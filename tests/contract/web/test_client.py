@@ -261,6 +261,10 @@ def test_the_gap_report_on_the_command_line(site: Site, tmp_path: Path, capsys: 
     code, said = ask("verify", "--complete", "--from", "2020-01-01T00:00:00Z")
     assert code == 0
     assert "no number is missing" in said
+    code, said = ask("--json", "verify", "--complete")
+    found = json.loads(said)  # one document
+    assert (code, found["complete"], found["faults"]) == (0, True, [])
+    assert {each["log"] for each in found["ranges"]} == {each["log"] for each in found["logs"]} - {"anchor"}
     assert ask("verify", "--from", "2020-01-01T00:00:00Z")[0] == 2
     assert ask("verify", "--complete", "--from", "yesterday")[0] == 2
     assert str(site.producer) in ask("producer", "list")[1]
