@@ -24,6 +24,8 @@ from jurat.domain import commands, rows
 from jurat.domain.commands_registry import BindRegistryVersion
 from jurat.domain.roles import expiry
 from jurat.domain.values import Metric, PrincipalType, RiskTier
+from jurat.store.connect import attach_database
+from jurat.store.store import Store
 from jurat.web.asgi import make_asgi
 
 GATES = """
@@ -56,22 +58,19 @@ class Site:
         os.environ["MLFLOW_TRACKING_TOKEN"] = self.tokens[role]  # read at every request: one client at a time acts
         return MlflowClient(tracking_uri=self.url, registry_uri=self.url)
 
-    def denials(self, rule: str = "") -> list[Any]:
-        """Return the refusals on record, newest first."""
-        with self.app.store.connection() as connection:
-            found = connection.execute("SELECT raw FROM outbox.event ORDER BY position DESC").fetchall()
-        from jurat.domain.events import decode_event
-
-        events = [decode_event(bytes(raw)) for (raw,) in found]
-        return [e for e in events if e.kind.name == "act.denied.v1" and (not rule or e.data.rule == rule)]  # type: ignore[attr-defined]
-
     def events(self) -> list[Any]:
-        """Return the events that the relay has not moved, oldest first (nothing moves them while a command hosts the stores)."""
+        """Return what was recorded, oldest first: nothing moves it to the ledger before a command that hosts the stores ends."""
         from jurat.domain.events import decode_event
 
-        with self.app.store.connection() as connection:
+        dsn = attach_database(self.app.workspace).dsn("reader")
+        with Store.open(dsn, application="test") as store, store.connection() as connection:
             found = connection.execute("SELECT raw FROM outbox.event ORDER BY position").fetchall()
         return [decode_event(bytes(raw)) for (raw,) in found]
+
+    def denials(self, rule: str = "") -> list[Any]:
+        """Return the refusals on record, newest first."""
+        events: list[Any] = [e for e in self.events() if e.kind.name == "act.denied.v1"]
+        return [e for e in reversed(events) if not rule or e.data.rule == rule]
 
     def in_staging(self, version: str) -> str:
         """Register `churn@<version>`, measure it well, and bring it to staging."""

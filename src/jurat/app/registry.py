@@ -20,6 +20,7 @@ from jurat.domain.registry import MAX_NUMBER
 from jurat.domain.registry_names import STAGES, slug
 from jurat.domain.registry_search import (
     MODELS,
+    PROMPT_TAG,
     VERSIONS,
     Clause,
     Kind,
@@ -57,7 +58,10 @@ class _Question(NamedTuple):
         if not 0 <= limit <= kind.most_results:
             raise Malformed(f"max_results is `{limit}`, expected 0 to {kind.most_results}", hint="ask for the next page by its token")
         clauses, order, asked = parse_filter(_storable(text), kind), parse_order(order_by, kind), [kind.name, text, order_by]
-        return cls(clauses, asks_for_prompts(clauses), order, read_token(page_token, asked, order), limit, asked)
+        prompts = asks_for_prompts(clauses)
+        if not prompts:  # whoever does not ask for prompts gets none, however clients say so: most models have no such tag
+            clauses = [clause for clause in clauses if not (clause.is_tag and clause.key == PROMPT_TAG)]
+        return cls(clauses, prompts, order, read_token(page_token, asked, order), limit, asked)
 
 
 @dataclass

@@ -141,6 +141,8 @@ def window_of(state: State, people: Iterable[str], now_ns: int) -> rows.Glass | 
 
 
 def _exists(state: State, root: str, name: str) -> bool:
+    if root == "models" and state.get(rows.RegistryModel, name) is not None:
+        return True  # as MLflow's clients know it
     if root in _KNOWN:
         return state.get(_KNOWN[root], name) is not None
     return root != "ledger" or name in set(RetentionClass)

@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jurat.app.admit import Presented
 from jurat.app.intake import parse_json
+from jurat.app.present import API
 from jurat.app.registry import RegistryDesk
 from jurat.app.wiring import App
 from jurat.core.errors import (
@@ -108,7 +110,7 @@ def to_mlflow(error: JuratError) -> tuple[int, dict[str, Any]]:
     return status, {"error_code": code, "message": message}
 
 
-def presented_token(headers: list[tuple[bytes, bytes]]) -> str:
+def presented_token(headers: list[tuple[bytes, bytes]]) -> Presented:
     """Return the token in `Authorization`: a bearer token, or the password of HTTP Basic, as `MLFLOW_TRACKING_PASSWORD` sends it.
 
     Raises:
@@ -124,7 +126,7 @@ def presented_token(headers: list[tuple[bytes, bytes]]) -> str:
             token = b""
     if scheme.lower() not in (b"bearer", b"basic") or not token or not token.isascii():
         raise Unauthenticated("no access token was given", hint="set MLFLOW_TRACKING_TOKEN to a token of `jurat token issue`")
-    return token.decode("ascii")
+    return Presented(token.decode("ascii"), door=API)
 
 
 def read_query(raw: bytes, call: Call) -> dict[str, Any]:
