@@ -27,6 +27,7 @@ CLOUD_EVENTS: Final = "application/cloudevents-batch+json"
 _REQUIRED: Final = ("id", "source", "type")
 _NOT_ATTRIBUTES: Final = frozenset({"data", "data_base64"})
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,64}\Z")
+_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+\s*(;.*)?\Z", re.ASCII | re.DOTALL)  # RFC 2046
 _PREFIX: Final = "ce-"
 _INT32: Final = 2**31
 
@@ -127,6 +128,9 @@ def check_cloud_event(raw: bytes) -> None:
     for name in ("subject", "datacontenttype", "dataschema"):
         if event.get(name) is not None and (not isinstance(event[name], str) or not event[name]):
             raise _wrong(f"`{name}` of a CloudEvent is a text that is not empty, or is left out")
+    media = event.get("datacontenttype")
+    if isinstance(media, str) and not _MEDIA_TYPE.match(media):
+        raise _wrong(f"`datacontenttype` is `{media[:80]}`, expected a media type such as `application/json`")
     if "data_base64" in event:
         if "data" in event:
             raise _wrong("a CloudEvent has `data` or `data_base64`, not both")
