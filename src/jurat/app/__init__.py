@@ -4,6 +4,7 @@
 `admit`      who? a token becomes a caller, or nothing · `present` a token as a door received it, with the key that came with it
 `authorize`  may they? roles, resource and context become a decision with its reasons
 `attributes` what policies may know, from our own records and the clock
+`policies`   the set in force, and any that ever was · `replay` recorded questions put to another set
 `keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
 `gather`     what the law asks the vault, and what dies there
 `keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
@@ -35,7 +36,7 @@
 `reviews`    access reviews: use, proposals, the report · `usage` what each grant was used for, from the ledger
 `emergency`  break-glass: what was done in a window, its review, the drill
 `keeping`    retention at work: what is due, and the run that takes it away · `pruning` the prefixes of logs · `clockwork` when it ran
-`erase`      what events say is taken away: request, approval, run, search, certificate
+`erase`      what events say is taken away: request, approval, run, search, certificate · `masks` hidden from the approval on
 `records`    reading the ledger, which is an act
 `refold`     state folded again from the ledger, to compare or to repair
 """

@@ -17,12 +17,13 @@ from jurat.core.units import parse_duration_s
 from jurat.domain import rows
 from jurat.domain.commands_identity import EndSession, OpenSession
 from jurat.domain.events import Actor
+from jurat.domain.roles import is_live
 from jurat.store.store import Tx
 
 
 def open_session(
     app: App, who: Callable[[Tx, int], Actor], method: str, *, form: str = "jwt", jkt: str = "",
-    link: str = "", issuer: str = "", subject: str = "",
+    link: str = "", linked_by: str = "", issuer: str = "", subject: str = "",
 ) -> Done:  # fmt: skip
     """Open a session of whoever `who` proves inside the act, and return its first token: `reply["token"]`.
 
@@ -33,7 +34,7 @@ def open_session(
         link: a provider whose account (`issuer`, `subject`) becomes that person's in the same act.
     """
     command = OpenSession(
-        method=method, form=form, jkt=jkt, link=link, issuer=issuer, subject=subject,
+        method=method, form=form, jkt=jkt, link=link, linked_by=linked_by, issuer=issuer, subject=subject,
         lifetime_s=parse_duration_s(app.settings.session_lifetime),
         token_lifetime_s=parse_duration_s(app.settings.token_lifetime),
     )  # fmt: skip
@@ -73,6 +74,14 @@ def give_back(app: App, secret: str) -> None:
             )
         caller = Actor(principal=owner.principal, type=owner.type, chain=known.chain)
         act_as(app, caller, EndSession(session=known.session, reason="given back"))
+
+
+def roles_of(app: App, caller: Actor) -> list[str]:
+    """Return the roles that a caller holds now, each with the place where it does: `auditor`, `ml_engineer on models/dev/`."""
+    now_ns = app.clock.now_ns()
+    with app.store.reading() as state:
+        found = [grant for grant in state.find(rows.Grant, principal=caller.principal) if is_live(grant, now_ns)]
+    return sorted({grant.role if grant.scope == "*" else f"{grant.role} on {grant.scope}" for grant in found})
 
 
 def session_of(app: App, token: str) -> str:

@@ -6,6 +6,7 @@
 `session`    what every command needs: workspace, token, and the app when it is wanted
 `show`       tables, fields and JSON: fair on a terminal, plain and stable in a pipe
 `files`      what a command is told in files: strict, bounded, named by line
+`replayed`   a replay of decisions, shown
 `people`     names for `prn_…` ids, for those who may see them
 `workspace`  init, serve, status
 `demo`       demo, and how it is told
@@ -17,6 +18,8 @@
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
 `gaps`       the gap report, shown
+`login`      login, logout, whoami · `signed_in` session: list, revoke · `identity` providers, trust, token keys
 `access` `access_requests` access: ask, answer, rules · `breakglass` `review` `inbox`  emergencies, reviews, notices
+`directory` `passkey`  identity providers; signing in without a password
 `ask` `principal` `producer` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
 """

@@ -42,6 +42,8 @@ NOUNS: Final[dict[str, Noun]] = {
     "gate": Noun("gate", RULES, "Gates between stages: apply, check, show"),
     "policy": Noun("policy", RULES, "Policies: check, apply, show"),
     "principal": Noun("principal", PEOPLE, "People, services, agents and processes"),
+    "directory": Noun("directory", PEOPLE, "Identity providers (SCIM): groups, and the roles they give"),
+    "passkey": Noun("passkey", PEOPLE, "Passkeys: invite people, list, remove"),
     "role": Noun("role", PEOPLE, "Roles: grant, revoke, list"),
     "access": Noun("access", PEOPLE, "Ask for access, answer, see its rules"),
     "break-glass": Noun("breakglass", PEOPLE, "Take a role in an emergency"),
@@ -49,6 +51,11 @@ NOUNS: Final[dict[str, Noun]] = {
     "review": Noun("review", PEOPLE, "Access reviews: what is used, who answers for it"),
     "inbox": Noun("inbox", PEOPLE, "What you were told"),
     "producer": Noun("producer", PEOPLE, "Services outside that may record events"),
+    "login": Noun("login", PEOPLE, "Sign in at an identity provider, from a terminal"),
+    "logout": Noun("login", PEOPLE, "Sign out"),
+    "whoami": Noun("login", PEOPLE, "Who acts, for whom, with which roles"),
+    "session": Noun("signed_in", PEOPLE, "Who is signed in; ending it"),
+    "identity": Noun("identity", PEOPLE, "Identity providers, invitations, trust in workloads, token keys"),
     "token": Noun("token", PEOPLE, "Access tokens: issue, revoke"),
 }
 

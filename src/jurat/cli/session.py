@@ -5,10 +5,13 @@ Imports nothing heavy: `jurat --help` passes through here.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from jurat.domain.commands import Command
 
 _TOKEN_BYTES = 4096
+_REFRESH = ".refresh"
+_SOON_S = 60.0  # before its end, a token is renewed
 
 
 @dataclass
@@ -66,7 +71,38 @@ class Session:
             return os.environ["JURAT_TOKEN"].strip()
         if self.token_file:
             return _read_token(Path(self.token_file))
-        return _read_token(self.credential(self.as_name or "operator"))
+        path = self.credential(self.as_name or "operator")
+        return self._renewed(path) if path.with_suffix(_REFRESH).exists() else _read_token(path)
+
+    def keep_tokens(self, name: str, token: str, refresh_token: str) -> None:
+        """Write a sign-in's token, and what renews it, to files that only their owner reads."""
+        from jurat.core.files import write_secret
+
+        path = self.credential(name)
+        write_secret(path.with_suffix(_REFRESH), refresh_token.encode() + b"\n")
+        write_secret(path, token.encode() + b"\n")
+
+    def forget_tokens(self) -> None:
+        """Take away the files of the sign-in that acts."""
+        if self.as_name and not self.token_file:
+            for path in (self.credential(self.as_name), self.credential(self.as_name).with_suffix(_REFRESH)):
+                path.unlink(missing_ok=True)
+
+    def _renewed(self, path: Path) -> str:
+        """Return a sign-in's token, renewed if it is about to end; one call at a time, since what renews it is used up."""
+        import fcntl
+
+        with path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            token = _read_token(path)
+            if _ends_in_s(token) > _SOON_S:
+                return token
+            from jurat.app.grants import Wish, refresh
+
+            with self.app() as app:
+                done = refresh(app, _read_token(path.with_suffix(_REFRESH)), Wish())
+                self.keep_tokens(path.stem, done.reply["token"], done.reply["refresh_token"])
+            return done.reply["token"]
 
     def credential(self, name: str) -> Path:
         """Return where the token that is called `name` lies in the workspace."""
@@ -130,6 +166,16 @@ class Session:
 def flat(text: str, *, keep: str = "") -> str:
     """Return the text without anything that could move the cursor or start a line: what is shown may come from elsewhere."""
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _ends_in_s(token: str) -> float:
+    """Return how long an access token lives by its own word: only to renew it in time, nothing is believed."""
+    try:
+        claims = token.split(".")[1]
+        said = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        return float(said["exp"]) - time.time()
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def _read_token(path: Path) -> str:

@@ -25,6 +25,7 @@ class OpenSession(_OnWorkspace, frozen=True, kw_only=True):
     jkt: str = ""
     form: str = "jwt"  # or `opaque`: a browser's cookie, which lives as long as the session
     link: str = ""  # the provider whose account is linked to the person in the same act, on an invitation
+    linked_by: str = ""
     issuer: str = ""  # of that provider
     subject: str = ""  # its name for the account; goes to the vault, never into the ledger
 
@@ -69,6 +70,7 @@ class RegisterProvider(_OnWorkspace, frozen=True, kw_only=True):
     client_id: str
     reason: str
     scopes: list[str] = []  # noqa: RUF012 - beside `openid`
+    directory: str = ""  # the service that provisions its accounts (SCIM), whose external ids are its `sub`
 
 
 class RemoveProvider(_OnWorkspace, frozen=True, kw_only=True):

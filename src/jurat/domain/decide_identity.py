@@ -46,7 +46,7 @@ def open_session(state: State, command: commands.OpenSession, context: Context) 
         *[context.event(identity.SessionEnded(session=s.session, principal=person, reason="expired"), because=[s.as_of]) for s in over],
     ]
     if command.link:
-        linked = identity.IdentityLinked(principal=person, provider=command.link, issuer=command.issuer, by="invitation")
+        linked = identity.IdentityLinked(principal=person, provider=command.link, issuer=command.issuer, by=command.linked_by)
         events.insert(0, context.event(linked, resource=f"principals/{person}"))
     return events
 
@@ -101,7 +101,11 @@ def register_provider(state: State, command: commands.RegisterProvider, context:
                 hint=f"remove it first: `jurat identity remove-provider {known.provider} --reason '…'`",
                 code="provider_known",
             )
+    directory = state.get(rows.Principal, command.directory) if command.directory else None
+    if command.directory and (directory is None or directory.type is PrincipalType.PERSON):
+        raise NotFound(f"`{command.directory[:60]}` is no service that provisions people", hint="`jurat principal list`")
     data = identity.ProviderRegistered(
+        directory=command.directory,
         provider=command.provider,
         issuer=command.issuer,
         client_id=command.client_id,

@@ -26,7 +26,9 @@ def token_keys_rotated(state: State, event: Event, data: facts.TokenKeysRotated)
 
 
 def provider_registered(state: State, event: Event, data: facts.ProviderRegistered) -> list[Put]:
-    row = rows.Provider(as_of=event.id, provider=data.provider, issuer=data.issuer, client_id=data.client_id, scopes=data.scopes)
+    row = rows.Provider(
+        as_of=event.id, provider=data.provider, issuer=data.issuer, client_id=data.client_id, scopes=data.scopes, directory=data.directory
+    )
     return [Put("providers", data.provider, row)]
 
 

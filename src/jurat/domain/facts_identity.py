@@ -52,6 +52,7 @@ class ProviderRegistered(Fact, frozen=True, kw_only=True):
     client_id: str
     scopes: list[str]
     reason: str
+    directory: str  # the service whose external ids are this provider's names of accounts; empty: none is
 
 
 class ProviderRemoved(Fact, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ class IdentityLinked(Fact, frozen=True, kw_only=True):
     principal: str
     provider: str
     issuer: str
-    by: str  # `invitation`, `scim`
+    by: str  # `invitation`, `directory`
 
 
 IDENTITY_FACTS: dict[str, type[Fact]] = {

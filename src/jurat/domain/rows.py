@@ -45,11 +45,30 @@ class Grant(Row, frozen=True, kw_only=True):
 
 
 class PolicySetInForce(Row, frozen=True, kw_only=True):
-    """Key `current`, and one row per digest ever in force."""
+    """Key `current`, and one row per digest ever in force; `shadow`: the candidate that is being tried out."""
 
     digest: str
     files: dict[str, str]
     schema: str
+
+
+class PolicyChange(Row, frozen=True, kw_only=True):
+    """A set that somebody asked to put into force, whole."""
+
+    request: str
+    digest: str
+    previous: str
+    files: dict[str, str]
+    schema: str
+    reason: str
+    shown: dict[str, Any]
+    shown_digest: str
+    expires_at: str
+    requested_by: str
+    requested_at: str
+    asking_person: str  # first in the chain by which `requested_by` acted
+    status: str = "waiting_for_approval"  # applied | rejected
+    decided_by: str = ""
 
 
 class GatesInForce(Row, frozen=True, kw_only=True):
@@ -150,11 +169,36 @@ class Override(Row, frozen=True, kw_only=True):
     by: str
 
 
+class EarlierTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that promised more than the one after it: it goes on to hold for what was received until then (RFC 3339)."""
+
+    source: str
+    until: str
+
+
 class RetentionInForce(Row, frozen=True, kw_only=True):
     """Key `current`, and one row per digest ever in force."""
 
     digest: str
     source: str
+    earlier: list[EarlierTable] = []  # noqa: RUF012
+
+
+class Shortening(Row, frozen=True, kw_only=True):
+    """A request to keep something for a shorter time."""
+
+    request: str
+    digest: str
+    source: str
+    previous: str
+    less: str
+    reason: str
+    shown_digest: str
+    expires_at: str
+    requested_by: str
+    requested_at: str
+    status: str = "waiting_for_approval"  # approved | rejected
+    decided_by: str = ""
 
 
 class Hold(Row, frozen=True, kw_only=True):
@@ -234,6 +278,7 @@ class Provider(Row, frozen=True, kw_only=True):
     issuer: str
     client_id: str
     scopes: list[str]
+    directory: str = ""
 
 
 class Trust(Row, frozen=True, kw_only=True):
@@ -338,6 +383,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "principals": Principal,
     "grants": Grant,
     "policy_sets": PolicySetInForce,
+    "policy_changes": PolicyChange,
     "gate_files": GatesInForce,
     "datasets": Dataset,
     "systems": System,
@@ -348,6 +394,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "producers": Producer,
     "overrides": Override,
     "retention_tables": RetentionInForce,
+    "shortenings": Shortening,
     "holds": Hold,
     "erasures": Erasure,
     **REGISTRY_ROWS,

@@ -64,7 +64,7 @@ def read_metadata(said: Mapping[str, Any], issuer: str) -> Metadata:
     return found
 
 
-def read_keys(said: Mapping[str, Any]) -> list[dict[str, Any]]:
+def read_keys(said: Mapping[str, Any], uses: Sequence[str] = ("sig",)) -> list[dict[str, Any]]:
     """Return the public keys of a JWKS that are for signatures.
 
     Raises:
@@ -73,7 +73,8 @@ def read_keys(said: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = said.get("keys")
     if not isinstance(found, list) or len(found) > _MOST_KEYS or not all(isinstance(key, dict) for key in found):
         raise Malformed("that is no JWKS: expected `keys`, a list of keys")
-    return [key for key in found if key.get("use", "sig") == "sig" and key.get("kty") in ("EC", "OKP", "RSA")]
+    kept = [key for key in found if key.get("use", "sig") in uses and key.get("kty") in ("EC", "OKP", "RSA")]
+    return [{name: value for name, value in key.items() if name != "use"} for key in kept]
 
 
 def new_verifier() -> tuple[str, str]:

@@ -89,6 +89,14 @@ class Proofs:
         ).fetchone()
         return None if row is None else str(row[0])
 
+    def provisioned(self, directory: str, external_id: str) -> str | None:
+        """Return whom a directory calls by that external id; None if nobody, or more than one."""
+        found = self._connection.execute(
+            "SELECT principal FROM vault.account WHERE directory = %s AND external_id = %s AND external_id <> '' LIMIT 2",
+            [directory, external_id],
+        ).fetchall()
+        return str(found[0][0]) if len(found) == 1 else None
+
     def forget(self, principal: str) -> None:
         """Forget by which accounts a person was recognised, and what was handed out to link one."""
         for table in ("identity", "invitation"):

@@ -25,6 +25,7 @@ from jurat.app.wiring import App
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.core.jsonio import dump_json
 from jurat.web.ingest import ingest_routes
+from jurat.web.login import login_routes
 from jurat.web.logs import log_routes
 from jurat.web.mlflow import MlflowDoor
 from jurat.web.oauth import oauth_routes
@@ -54,7 +55,7 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES) -> ASGIApp:
         by_path.setdefault(route.path, {})[route.method] = functools.partial(_answer, app, route)
     paths = [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
     paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
-    paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *scim_routes(app)]
+    paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *login_routes(app), *scim_routes(app)]
     return MlflowDoor(app, _Outermost(Router(paths, redirect_slashes=False)))
 
 

@@ -1,0 +1,205 @@
+"""Signing in at a real identity provider: code + PKCE in a browser, the device flow; whose account is whose, and everything crooked."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from tests.wire.identity.identity_site import PUBLIC, IdentitySite
+from tests.wire.identity.provider import SECRET, Browser, Provider, provider
+
+from jurat.app import login
+from jurat.app.walk import act
+from jurat.core.errors import Conflict, Malformed, NotFound, Unauthenticated, Unavailable
+from jurat.core.files import write_secret
+from jurat.domain.commands_identity import InviteIdentity, RegisterProvider, RemoveProvider
+from jurat.domain.facts_identity import IdentityLinked
+
+CALLBACK = f"{PUBLIC}/login/callback"
+
+
+@pytest.fixture(scope="module")
+def corporate(site: IdentitySite) -> Iterator[Provider]:
+    with provider() as found:
+        act(site.app, site.operator, RegisterProvider(provider="corporate", issuer=found.issuer, client_id="jurat", reason="test"))
+        write_secret(site.app.workspace.keys / login.secret_file_name("corporate"), SECRET.encode() + b"\n")
+        yield found
+
+
+def invite(site: IdentitySite, name: str, lifetime_s: float = 600.0) -> str:
+    return act(site.app, site.operator, InviteIdentity(principal=site.ids[name], lifetime_s=lifetime_s)).reply["invitation"]
+
+
+def come_back(site: IdentitySite, browser: Browser, account: str, invitation: str = "") -> str:
+    """Sign in up to the address that the provider sends us back to."""
+    query = f"?{urlencode({'invitation': invitation})}" if invitation else ""
+    begun = browser.go(f"{PUBLIC}/login/corporate{query}")
+    assert begun.status == 303
+    return browser.sign_in(begun.location, account, CALLBACK)
+
+
+def changed(url: str, **query: str | None) -> str:
+    fields = {**{name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}, **query}
+    return f"{url.partition('?')[0]}?{urlencode({name: value for name, value in fields.items() if value is not None})}"
+
+
+def test_the_first_sign_in_takes_an_invitation_and_the_next_does_not(site: IdentitySite, corporate: Provider) -> None:
+    browser = Browser(site.one)
+    back = come_back(site, browser, "ada-at-work", invite(site, "ada"))
+    assert set(parse_qs(urlsplit(back).query)) >= {"code", "state", "iss"}
+    browser.worker = site.other  # it comes back to another worker
+    page = browser.go(back)
+    assert page.status == 200, page.text
+    cookie = browser.jars["jurat.example.org"]["jurat_session"]
+    assert cookie["httponly"]
+    assert cookie["secure"]
+    assert cookie["samesite"].lower() == "lax"
+    seen = browser.go(f"{PUBLIC}/api/v1/sessions")
+    assert '"oidc:corporate"' in seen.text
+    again = Browser(site.one)
+    assert again.go(come_back(site, again, "ada-at-work")).status == 200
+
+
+def test_an_account_that_is_nobodys_here_stays_outside_whatever_its_address(site: IdentitySite, corporate: Provider) -> None:
+    browser = Browser(site.one)
+    page = browser.go(come_back(site, browser, "stranger"))
+    assert (page.status, "account_unknown" in page.text) == (401, True)
+
+
+def test_an_invitation_is_for_one_person_once_and_ends(site: IdentitySite, corporate: Provider) -> None:
+    invitation = invite(site, "ben")
+    browser = Browser(site.one)
+    assert browser.go(come_back(site, browser, "ben-at-work", invitation)).status == 200
+    second = Browser(site.one)
+    assert second.go(come_back(site, second, "mallory", invitation)).status == 401
+    third = Browser(site.one)
+    late = invite(site, "ben", lifetime_s=0.01)
+    time.sleep(0.02)
+    assert third.go(come_back(site, third, "late", late)).status == 401
+    with pytest.raises(Conflict, match="process"):
+        invite(site, "pipe")
+
+
+def test_what_comes_back_crooked_lets_nobody_in_and_is_used_up(site: IdentitySite, corporate: Provider) -> None:
+    for wrong, code in (
+        ({"state": "x" * 43}, "login_over"),
+        ({"iss": "https://evil.example.org"}, "token_issuer"),
+        ({"iss": None}, "token_issuer"),
+        ({"code": "x" * 43}, "login_refused"),
+        ({"code": None, "error": "access_denied"}, "login_refused"),
+    ):
+        browser = Browser(site.one)
+        back = come_back(site, browser, "ada-at-work")
+        page = browser.go(changed(back, **wrong))
+        assert page.status == 401, wrong
+        assert f'"code":"{code}"' in page.text, (wrong, page.text)
+        if "state" not in wrong:
+            assert '"login_over"' in browser.go(back).text, "a sign-in comes back once"
+
+
+def test_another_browser_cannot_finish_a_sign_in(site: IdentitySite, corporate: Provider) -> None:
+    """Login CSRF: the attacker's own sign-in, finished in the victim's browser."""
+    attacker = Browser(site.one)
+    back = come_back(site, attacker, "ada-at-work")
+    page = Browser(site.one).go(back)
+    assert '"login_browser"' in page.text
+    assert attacker.go(back).status == 401
+
+
+def test_another_site_cannot_act_by_the_cookie_and_signing_out_ends_it(site: IdentitySite, corporate: Provider) -> None:
+    browser = Browser(site.one)
+    assert browser.go(come_back(site, browser, "ada-at-work")).status == 200
+    for headers in ({"origin": "https://evil.example.org"}, {"origin": PUBLIC, "sec-fetch-site": "cross-site"}, {}):
+        page = browser.go(f"{PUBLIC}/logout", {}, headers)
+        assert (page.status, '"cross_site"' in page.text) == (403, True), headers
+    cookie = browser.jars["jurat.example.org"]["jurat_session"].value
+    assert browser.go(f"{PUBLIC}/logout", {}, {"origin": PUBLIC}).status == 200
+    assert site.look(cookie).status == 401
+
+
+def test_the_redirect_address_is_ours_whatever_host_the_request_names(site: IdentitySite, corporate: Provider) -> None:
+    page = Browser(site.one).go(f"{PUBLIC}/login/corporate", headers={"host": "evil.example.org"})
+    query = parse_qs(urlsplit(page.location).query)
+    assert query["redirect_uri"] == [CALLBACK]
+    assert query["code_challenge_method"] == ["S256"]
+    assert len(query["state"][0]) == len(query["nonce"][0]) == 43
+
+
+def test_a_terminal_signs_in_by_a_code_that_is_typed_elsewhere(site: IdentitySite, corporate: Provider) -> None:
+    device = login.begin_device(site.app, "corporate")
+    assert login.poll_device(site.app, "corporate", device.code) in (0.0, 5.0)
+    browser = Browser(site.one)
+    page = browser.go(device.url)
+    xsrf = re.search(r'name="xsrf" value="([^"]+)"', page.text)
+    assert xsrf
+    confirmed = browser.go(device.url.partition("?")[0], {"xsrf": xsrf[1], "user_code": device.shown, "confirm": "yes"})
+    done = browser.sign_in_device(confirmed, "ada-at-work")
+    assert done
+    opened = login.poll_device(site.app, "corporate", device.code)
+    assert not isinstance(opened, float)
+    assert site.look(opened.reply["token"]).status == 200
+    assert opened.reply["refresh_token"]
+    with pytest.raises(Unauthenticated):
+        login.poll_device(site.app, "corporate", device.code)
+
+
+def test_the_link_is_on_record_and_the_account_is_in_the_vault_only(site: IdentitySite, corporate: Provider) -> None:
+    from jurat.domain.events import encode_event
+
+    with site.app.store.reading() as state:
+        assert state.vault.proofs.find_identity(corporate.issuer, "ada-at-work") == site.ids["ada"]
+    device = login.begin_device(site.app, "corporate")
+    browser = Browser(site.one)
+    page = browser.go(device.url)
+    xsrf = re.search(r'name="xsrf" value="([^"]+)"', page.text)
+    assert xsrf
+    browser.sign_in_device(
+        browser.go(device.url.partition("?")[0], {"xsrf": xsrf[1], "user_code": device.shown, "confirm": "yes"}), "ben-at-home"
+    )
+    opened = login.poll_device(site.app, "corporate", device.code, invite(site, "ben"))
+    assert not isinstance(opened, float)
+    linked = [event for event in opened.events if isinstance(event.data, IdentityLinked)]
+    assert [event.data.by for event in linked] == ["invitation"]
+    assert not any(b"ben-at-home" in encode_event(event) for event in opened.events)
+
+
+def test_new_keys_at_the_provider_are_read_and_a_provider_that_is_away_is_said_so(site: IdentitySite, corporate: Provider) -> None:
+    port = int(corporate.issuer.rpartition(":")[2])
+    corporate.process.kill()
+    corporate.process.wait()
+    with pytest.raises(Unavailable, match="does not answer"):
+        login.poll_device(site.app, "corporate", "any")
+    with provider(port=port) as again:
+        assert again.issuer == corporate.issuer
+        time.sleep(5.1)  # keys are not read more often than that, however many tokens need others
+        browser = Browser(site.one)
+        assert browser.go(come_back(site, browser, "ada-at-work")).status == 200
+
+
+def test_a_provider_has_one_name_and_an_address_of_its_own(site: IdentitySite, corporate: Provider) -> None:
+    def register(**fields: str) -> None:
+        given = {"provider": "second", "issuer": "https://id.example.org", "client_id": "jurat", "reason": "test", **fields}
+        act(site.app, site.operator, RegisterProvider(**given))
+
+    with pytest.raises(Conflict, match="known already"):
+        register(issuer=corporate.issuer)
+    for issuer in ("http://id.example.org", "https://user:pw@id.example.org", "https://id.example.org?x=1", "ftp://x", "nonsense"):
+        with pytest.raises(Malformed):
+            register(issuer=issuer)
+    with pytest.raises(Malformed, match="no name"):
+        register(provider="../keys")
+
+
+def test_with_its_provider_a_sign_in_goes(site: IdentitySite, corporate: Provider) -> None:
+    """Last: nobody signs in there afterwards."""
+    listed = site.ask("GET", "/api/v1/sessions?limit=500", headers={"authorization": f"Bearer {site.operator}"}).body["data"]
+    assert any(row["method"] == "oidc:corporate" for row in listed)
+    done = act(site.app, site.operator, RemoveProvider(provider="corporate", reason="replaced"))
+    assert len(done.events) > 1
+    listed = site.ask("GET", "/api/v1/sessions?limit=500", headers={"authorization": f"Bearer {site.operator}"}).body["data"]
+    assert not any(row["method"] == "oidc:corporate" for row in listed)
+    with pytest.raises(NotFound):
+        login.begin(site.app, "corporate", CALLBACK)
