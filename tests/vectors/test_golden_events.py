@@ -27,7 +27,10 @@ CODES = {
     110: "principal.deactivated.v1", 111: "principal.reactivated.v1", 112: "ownership.transferred.v1", 113: "person.described.v1",
     114: "group.defined.v1", 115: "group.removed.v1", 116: "group_roles.applied.v1", 117: "link.issued.v1", 118: "passkey.added.v1",
     119: "passkey.removed.v1",
-    70: "prediction.failed.v1", 71: "guardrail.failed.v1", 72: "event.rejected.v1",
+    140: "policy_change.requested.v1", 141: "policy_change.approved.v1", 142: "policy_change.rejected.v1", 143: "policy_shadow.set.v1",
+    144: "access.decided.v1",
+    70: "prediction.failed.v1", 71: "guardrail.failed.v1", 72: "event.rejected.v1", 73: "retention.shortening_requested.v1",
+    74: "retention.shortening_approved.v1", 75: "retention.shortening_rejected.v1",
     80: "retention.applied.v1", 81: "hold.placed.v1", 82: "hold.released.v1", 83: "erasure.requested.v1", 84: "erasure.approved.v1",
     85: "erasure.rejected.v1", 86: "erasure.started.v1", 87: "events.erased.v1", 88: "events.expired.v1", 89: "log.pruned.v1",
 }  # fmt: skip

@@ -37,7 +37,7 @@ from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.policy.accessrules import default_access, read_access
 from jurat.policy.gatefile import parse_gates
-from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
+from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources, default_tests
 from jurat.policy.retentionfile import default_retention
 from jurat.store.connect import remove_database
 
@@ -124,6 +124,9 @@ def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str]
     write_whole(workspace.access_file, default_access().encode())
     for name, text in sources.items():
         write_whole(workspace.policies / name, text.encode())
+    (workspace.policies / "tests").mkdir(mode=0o755)
+    for name, text in default_tests().items():
+        write_whole(workspace.policies / "tests" / name, text.encode())
     write_whole(workspace.settings_file, format_settings(settings).encode())
     load_settings(workspace)
 

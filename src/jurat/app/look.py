@@ -132,6 +132,7 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.PolicySetInForce: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.PolicyChange: View(SeePolicies, lambda *_: "workspace", lambda r: str(r.request)),
     rows.GatesInForce: View(SeeGates, lambda *_: "workspace", lambda r: str(r.digest)),
+    rows.Shortening: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.request)),
     rows.RetentionInForce: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.digest)),
     rows.Hold: View(SeeRetention, lambda *_: "workspace", lambda r: str(r.hold)),
     rows.AccessRulesInForce: View(SeeAccessRules, lambda *_: "workspace", lambda r: str(r.digest)),

@@ -24,6 +24,8 @@
 `decide_breakglass` past the approvers, in an emergency · `decide_review` every grant looked at again
 `facts_people` `commands_people` `decide_people` `evolve_people`  the life of principals, links, passkeys · `decide_directory` SCIM
 `endings` what dies with a principal · `known` what the vault tells the law
+`facts_policy` `commands_policy` `decide_policy` `evolve_policy`  the policies themselves: changes, their approval, a candidate in the shadow
+`decide_shortening` keeping something for a shorter time
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `facts_registry` `commands_registry` `decide_registry` `decide_registry_moves` `evolve_registry`  the registry as MLflow's clients know it
 `registry` its entries, by name and number · `registry_names` what may be called how, and what is protected

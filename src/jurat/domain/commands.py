@@ -85,16 +85,6 @@ class RevokeToken(Command, frozen=True, kw_only=True):
         return f"principals/{self.principal}"
 
 
-class ApplyPolicies(Command, frozen=True, kw_only=True):
-    permission: ClassVar[str] = "policy:apply"
-    files: dict[str, str]
-    schema: str
-    reason: str
-
-    def resource(self, state: State) -> str:
-        return "workspace"
-
-
 class ApplyGates(Command, frozen=True, kw_only=True):
     permission: ClassVar[str] = "gates:apply"
     source: str

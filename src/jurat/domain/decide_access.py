@@ -14,7 +14,6 @@ from jurat.domain.roles import people_behind, person_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 from jurat.policy.gatefile import parse_gates
-from jurat.policy.policyset import PolicySet
 
 LONGEST_GRANT_S = 366 * 86_400
 LONGEST_TOKEN_S = 31 * 86_400
@@ -116,22 +115,6 @@ def revoke_token(state: State, command: commands.RevokeToken, context: Context) 
     principal = _principal(state, command.principal)
     data = facts.TokenRevoked(token=command.token, principal=principal.principal, reason=command.reason)
     return [context.event(data)]
-
-
-def apply_policies(state: State, command: commands.ApplyPolicies, context: Context) -> list[Event]:
-    """A policy set that does not validate changes nothing; the old one stays in force."""
-    policies = PolicySet.load(command.files, command.schema)
-    current = state.get(rows.PolicySetInForce, "current")
-    if current and current.digest == policies.digest:
-        raise Conflict("this policy set is already in force", hint="nothing to do", code="unchanged")
-    data = facts.PolicySetApplied(
-        digest=policies.digest,
-        files=command.files,
-        schema=command.schema,
-        reason=command.reason,
-        previous=current.digest if current else None,
-    )
-    return [context.event(data, because=[current.as_of] if current else [])]
 
 
 def apply_gates(state: State, command: commands.ApplyGates, context: Context) -> list[Event]:

@@ -13,8 +13,9 @@ import msgspec
 from jurat.core.errors import Tampered
 from jurat.domain import evolve_identity as identity
 from jurat.domain import evolve_keeping as keeping
+from jurat.domain import evolve_policy as policy
 from jurat.domain import evolve_people as people
-from jurat.domain import facts, facts_identity, facts_keeping, facts_people, rows
+from jurat.domain import facts, facts_identity, facts_keeping, facts_policy, facts_people, rows
 from jurat.domain.events import Event
 from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
 from jurat.domain.evolve_registry import REGISTRY_CHANGES
@@ -58,7 +59,9 @@ def _role_revoked(state: State, event: Event, data: facts.RoleRevoked) -> list[P
 
 def _policy_set_applied(state: State, event: Event, data: facts.PolicySetApplied) -> list[Put]:
     row = rows.PolicySetInForce(as_of=event.id, digest=data.digest, files=data.files, schema=data.schema)
-    return [Put("policy_sets", "current", row), Put("policy_sets", data.digest, row)]
+    shadow = state.get(rows.PolicySetInForce, "shadow")
+    ended = [Put("policy_sets", "shadow", None)] if shadow and shadow.digest == data.digest else []  # nothing left to try out
+    return [Put("policy_sets", "current", row), Put("policy_sets", data.digest, row), *ended]
 
 
 def _gates_applied(state: State, event: Event, data: facts.GatesApplied) -> list[Put]:
@@ -175,7 +178,14 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts.EndpointConfigured: _endpoint_configured,
     facts.ProducerRegistered: _producer_registered,
     facts.PredictionOverridden: _prediction_overridden,
+    facts_policy.PolicyChangeRequested: policy.change_requested,
+    facts_policy.PolicyChangeApproved: policy.change_approved,
+    facts_policy.PolicyChangeRejected: policy.change_rejected,
+    facts_policy.PolicyShadowSet: policy.shadow_set,
     facts_keeping.RetentionApplied: keeping.retention_applied,
+    facts_keeping.ShorteningRequested: keeping.shortening_requested,
+    facts_keeping.ShorteningApproved: keeping.shortening_approved,
+    facts_keeping.ShorteningRejected: keeping.shortening_rejected,
     facts_keeping.HoldPlaced: keeping.hold_placed,
     facts_keeping.HoldReleased: keeping.hold_released,
     facts_keeping.ErasureRequested: keeping.erasure_requested,

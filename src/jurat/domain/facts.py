@@ -12,6 +12,7 @@ from typing import Any, Final
 from jurat.domain.facts_access import ACCESS_FACTS
 from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
+from jurat.domain.facts_policy import POLICY_FACTS
 from jurat.domain.facts_people import PEOPLE_FACTS
 from jurat.domain.facts_registry import REGISTRY_FACTS
 from jurat.domain.values import (
@@ -341,6 +342,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     "guardrail.failed.v1": GuardrailFailed,
     "event.rejected.v1": EventRejected,
     **KEEPING_FACTS,
+    **POLICY_FACTS,
     **REGISTRY_FACTS,
     **IDENTITY_FACTS,
     **PEOPLE_FACTS,

@@ -13,6 +13,9 @@
 `policytree` a policy's tree, walked: what its conditions read
 `slices`     what Cedar is told of one principal and one resource
 `engine`     may this principal do this? allow or deny, the policies that decided, and the reasons
+`compare`    two sets beside each other, and one layout for their text · `sanity` whether a set can be meant
+`classes`    questions that no policy can tell apart: asked once, answered for all
+`policytests` tests of policies, in YAML beside them · `mutation` how much those tests would notice
 `explain`    after a deny: what stood in the way, and which role would have opened it
 `defaults/`  the policies that a new workspace starts with, one file a role
 """

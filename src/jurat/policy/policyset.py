@@ -11,7 +11,9 @@ import importlib.resources
 import json
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +29,7 @@ SCHEMA_NAME: Final = "schema.cedarschema"
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,100}\.cedar\Z")
 _POLICY_ID: Final = re.compile(r"[a-z][a-z0-9_.-]{0,100}\Z")
 _MAX_BYTES: Final = 1_048_576
+_SETS_KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,21 @@ class PolicySet:
     by_action: Mapping[str, cedarpy.PolicySet]  # what the engine asks: for each action the policies whose scope admits it
     permits_unconditioned: cedarpy.PolicySet  # only the permits, without their `when` and `unless`: for explanations, never decisions
     schema: cedarpy.Schema
+    ancestors: Mapping[str, frozenset[str]]  # for each action the groups that it is in
     has_action_groups: bool  # whether an action lies in another
     reads: frozenset[tuple[str, str]]  # what conditions look at: (`context`, `at`), (`resource`, `risk_tier`), …
 
     @classmethod
     def load(cls, files: Mapping[str, str], schema: str) -> PolicySet:
-        """Return the set in these files (name to text), checked against the schema.
+        """Return the set in these files (name to text), checked against the schema. The last few are kept: they never change.
 
         Raises:
             Malformed: something in it cannot be read, or cannot be meant; the file or the policy is named.
         """
+        return _load(tuple(sorted(files.items())), schema)
+
+    @classmethod
+    def _read(cls, files: Mapping[str, str], schema: str) -> PolicySet:
         if sum(map(len, files.values())) + len(schema) > _MAX_BYTES:
             raise Malformed(f"the policy set is larger than {_MAX_BYTES} bytes")
         try:
@@ -103,12 +111,18 @@ class PolicySet:
             roles=frozenset(uid.id for uid in pst.entity_uids(tree) if uid.type.basename == "Role"),
             actions=frozenset(ancestors),
             handle=handle,
-            by_action=MappingProxyType({action: _admitting(tree, {action, *above}) for action, above in ancestors.items()}),
+            by_action=MappingProxyType(_by_action(tree, ancestors)),
             permits_unconditioned=cedarpy.PolicySet.from_pst(_without_conditions(tree)),
             schema=schema_handle,
+            ancestors=MappingProxyType(ancestors),
             has_action_groups=any(ancestors.values()),
             reads=reads(tree),
         )
+
+
+@lru_cache(maxsize=_SETS_KEPT)
+def _load(files: tuple[tuple[str, str], ...], schema: str) -> PolicySet:
+    return PolicySet._read(dict(files), schema)
 
 
 def load_default_policies() -> PolicySet:
@@ -121,6 +135,12 @@ def default_sources() -> dict[str, str]:
     """Return the shipped policy files and their schema, by file name, to be laid into a workspace's `policies/`."""
     folder = importlib.resources.files("jurat.policy") / "defaults"
     return {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith((".cedar", ".cedarschema"))}
+
+
+def default_tests() -> dict[str, str]:
+    """Return the shipped tests of these policies, by file name, to be laid into a workspace's `policies/tests/`."""
+    folder = importlib.resources.files("jurat.policy") / "defaults"
+    return {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith("_tests.yaml")}
 
 
 def _read_file(name: str, text: str) -> list[Policy]:
@@ -166,25 +186,37 @@ def _validate(text: str, schema: str) -> None:
     )
 
 
-def _action_ancestors(schema: cedarpy.Schema) -> dict[str, set[str]]:
+def _action_ancestors(schema: cedarpy.Schema) -> dict[str, frozenset[str]]:
     """Return every declared action with the action groups that it is in. Cedar adds them to any entities it checks."""
     found = json.loads(str(cedarpy.Entities.from_json_str("[]", schema)))
-    return {entity["uid"]["id"]: {parent["id"] for parent in entity["parents"]} for entity in found}
+    return {entity["uid"]["id"]: frozenset(parent["id"] for parent in entity["parents"]) for entity in found}
 
 
-def _admitting(tree: pst.PolicySet, actions: set[str]) -> cedarpy.PolicySet:
+def admits(node: pst.Template, actions: AbstractSet[str]) -> bool:
+    """Whether a policy's scope admits one of `actions`."""
+    match node.action:
+        case pst.ActionEq(entity):
+            return entity.id in actions
+        case pst.ActionIn(entities):
+            return any(entity.id in actions for entity in entities)
+    return True
+
+
+def admitting(tree: pst.PolicySet, actions: AbstractSet[str]) -> cedarpy.PolicySet:
     """Return the policies whose scope admits one of `actions`. The others cannot match, nor fail: the answer is the same, sooner."""
-
-    def admits(node: pst.Template) -> bool:
-        match node.action:
-            case pst.ActionEq(entity):
-                return entity.id in actions
-            case pst.ActionIn(entities):
-                return any(entity.id in actions for entity in entities)
-        return True
-
-    kept = {key: node for key, node in tree.static_policies.items() if admits(node)}
+    kept = {key: node for key, node in tree.static_policies.items() if admits(node, actions)}
     return cedarpy.PolicySet.from_pst(replace(tree, static_policies=pst.FrozenMap(kept)))
+
+
+def _by_action(tree: pst.PolicySet, ancestors: Mapping[str, frozenset[str]]) -> dict[str, cedarpy.PolicySet]:
+    handles: dict[tuple[str, ...], cedarpy.PolicySet] = {}
+    found = {}
+    for action, above in ancestors.items():
+        keys = tuple(key for key, node in tree.static_policies.items() if admits(node, {action, *above}))
+        if keys not in handles:
+            handles[keys] = admitting(tree, {action, *above})
+        found[action] = handles[keys]
+    return found
 
 
 def _without_conditions(tree: pst.PolicySet) -> pst.PolicySet:

@@ -5,7 +5,7 @@ Sound where it matters: what cannot be told apart is said to be read. Decides no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cedarpy import pst
@@ -30,8 +30,8 @@ def _collect(node: object, found: set[tuple[str, str]]) -> None:
     elif isinstance(node, pst.Var):
         if node.name == "context":
             found.add((node.name, ANYTHING))
-    elif isinstance(node, tuple):
-        for each in node:
+    elif isinstance(node, tuple | Mapping):
+        for each in node.values() if isinstance(node, Mapping) else node:
             _collect(each, found)
     elif hasattr(node, "__dataclass_fields__"):
         for name in node.__dataclass_fields__:
@@ -55,8 +55,8 @@ def read_by(tree: pst.PolicySet, action: str) -> set[tuple[str, str, str]]:
 def nodes_of(node: object) -> Iterator[object]:
     """Yield a node of a policy's tree, and everything below it."""
     yield node
-    if isinstance(node, tuple):
-        for each in node:
+    if isinstance(node, tuple | Mapping):
+        for each in node.values() if isinstance(node, Mapping) else node:
             yield from nodes_of(each)
     elif hasattr(node, "__dataclass_fields__"):
         for name in node.__dataclass_fields__:

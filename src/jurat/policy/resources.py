@@ -47,6 +47,18 @@ _SHAPES: Final = {
     "systems": _Shape("System", None, False, "systems/credit-decisions"),
 }
 _WORKSPACE: Final = "workspace"
+# One place in each folder of each kind, to ask about where no real thing is meant.
+SAMPLES: Final = {
+    "Model": ("models/dev/sample@1.0.0", "models/staging/sample@1.0.0", "models/prod/sample@1.0.0"),
+    "Dataset": ("data/training/sample@v1", "data/production/sample@v1", "data/features/sample@v1", "data/aggregated/sample@v1"),
+    "Machine": ("infrastructure/dev/sample", "infrastructure/staging/sample", "infrastructure/prod/sample", "infrastructure/data/sample"),
+    "Endpoint": ("endpoints/sample",),
+    "ApprovalRequest": ("requests/sample",),
+    "Account": ("principals/sample",),
+    "Log": ("ledger/inference",),
+    "System": ("systems/sample",),
+    "Workspace": (_WORKSPACE,),
+}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:_-]{0,127}\Z")
 
