@@ -31,8 +31,10 @@ from jurat.ledger.archive import Follower
 from jurat.ledger.claim import claimed_archive
 from jurat.ledger.crash_points import ERASE_POINTS
 from jurat.ledger.data import verify_log as alone
+from jurat.ledger.gone import read_gone, unmask
 from jurat.ledger.keys import load_log_keys
-from jurat.ledger.layout import log_keys_file
+from jurat.ledger.layout import events_directory, log_keys_file
+from jurat.ledger.manifest import read_manifest
 from jurat.ledger.prove import prove_event, verify_evidence
 from jurat.ledger.stored import StoredEvent
 from jurat.store.cluster import cluster_elsewhere
@@ -104,7 +106,7 @@ def test_an_erased_prediction_is_in_no_file_and_every_proof_still_holds(kept: Ke
         assert (report.index, report.event, report.raw) == (stored.index, None, b"")
         assert [step.number for step in report.steps if not step.is_checked][:1] == [2]
         assert len(base64.b64decode(re.findall(r"extra (\S+)", load_json(left, dict)["proof"])[0])) == 60
-        plain = {each["origin"]: each for each in json.loads(log_keys_file(kept.workspace.keys).read_bytes())}
+        plain = json.loads(log_keys_file(kept.workspace.keys).read_bytes())
         assert alone.check_evidence(json.loads(left), plain).endswith("whose content is not shown")
         certificate = take_certificate(app, kept.tokens["privacy"], fact.request)
         assert verify_evidence(certificate, keys).event["data"]["search"]["left_over"] == []
@@ -146,6 +148,46 @@ def test_what_passed_through_postgresql_is_gone_from_its_files_too(kept: Kept) -
         assert kept.verify().faults == []
 
 
+def test_killed_between_approval_and_mask_it_is_hidden_all_the_same(kept: Kept) -> None:
+    with opened(kept) as app:
+        victim, *_ = kept.record(5)
+        fact = kept.ask(app, "prediction", victim)
+        token = kept.workspace.credentials / "privacy.token"
+        token.write_text(kept.tokens["privacy"])
+        token.chmod(0o600)
+    approve = ["erase", "approve", fact.request, "--shown", fact.shown_digest]
+    argv = [sys.executable, "-m", "jurat.cli.main", "-C", str(kept.workspace.root), "--as", "privacy", *approve]
+    died = subprocess.run(argv, env={**os.environ, "JURAT_CRASH_AT": "approve_before_mask"}, capture_output=True, check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert read_gone(events_directory(kept.workspace.ledger, "main")).masked.get(fact.request) is None, "it was killed before"
+    with opened(kept) as app:
+        assert erasure(app, fact.request).status == "approved"
+        assert app.events.find_prediction(victim) == []
+    unmask(events_directory(kept.workspace.ledger, "main"), fact.request)
+    with Tree(kept.workspace, load_settings(kept.workspace), mode="serve", throwaway=True), opened(kept) as app:
+        until_s = time.monotonic() + 30
+        while app.events.find_prediction(victim):  # the worker sees to it, too
+            assert time.monotonic() < until_s
+            time.sleep(0.1)
+
+
+def test_a_persons_name_goes_from_the_vault_with_their_erasure(kept: Kept) -> None:
+    person, name = kept.ids["second"], b"Second Officer"
+    with opened(kept) as app:
+        cluster = cluster_elsewhere(kept.workspace) or kept.workspace.postgres
+        assert files_with(cluster, name)
+        fact = kept.ask(app, "subject", person, only_free=True)
+        assert fact.person == person
+        approve_erasure(app, kept.tokens["privacy"], fact.request, fact.shown_digest)
+        run_erasure(app, kept.tokens["operator"], fact.request)
+        with app.store.reading() as state:
+            assert state.vault.find_person(person) is None
+            assert state.get(rows.Principal, person) is not None, "what holds now stays, without a name"
+        for place in (cluster, kept.workspace.root):
+            assert files_with(place, name) == []
+        assert kept.verify().faults == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ERASE_POINTS)
 def test_a_run_that_is_killed_is_run_again(kept: Kept, point: str) -> None:
@@ -161,6 +203,11 @@ def test_a_run_that_is_killed_is_run_again(kept: Kept, point: str) -> None:
         assert erasure(app, request).status == "started"
         assert app.events.find_prediction(victim) == [], "still masked"
         done = run_erasure(app, kept.tokens["operator"], request)
-        assert isinstance(done.events[0].data, EventsErased)
+        told = done.events[0].data
+        assert isinstance(told, EventsErased)
+        there = {part.path for part in read_manifest(events_directory(kept.workspace.ledger, "main")).parts}
+        assert [path for path in told.files if path.removeprefix("main/events/") in there], "whoever wrote it anew"
+        assert any(path.endswith(".parquet") for path in told.removed), "whoever deleted it"
+        assert any(path.startswith("journal/") for path in told.removed)
         kept.erased.add(stored.raw)
         assert_gone(kept, app, victim, stored)

@@ -1,4 +1,4 @@
-"""Retention at work: the table in force, what is due by it, and the run that takes it away.
+"""Retention at work: the table in force, what is due by it, and the run that takes it away. Asked for by a person, or by the clock.
 
 Only observations expire (predictions, reads, refusals): events that carry what holds now stay as long as state is folded from
 them. Judged row by row where a floor or a hold may meet some rows and not others; whole files at once where none can.
@@ -6,6 +6,7 @@ them. Judged row by row where a floor or a hold may meet some rows and not other
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -15,15 +16,16 @@ import msgspec
 
 from jurat.app.erase import await_segments, kept_of
 from jurat.app.look import See, SeeRetention, check
-from jurat.app.walk import act
+from jurat.app.pruning import LogPruning, act_for, prune_logs
 from jurat.app.wiring import App
 from jurat.core.periods import has_ended, last_day
 from jurat.domain import rows
 from jurat.domain.commands_keeping import RecordExpiry
 from jurat.domain.decide_keeping import STATE_KINDS
+from jurat.domain.events import Actor
 from jurat.domain.facts_keeping import Places
 from jurat.domain.places import count, to_places
-from jurat.domain.retention import hold_on, is_due, table_in_force, tiers_of
+from jurat.domain.retention import hold_on, is_due, table_in_force, tables_in_force, tiers_of
 from jurat.domain.state import State
 from jurat.ledger.claim import claimed_archive
 from jurat.ledger.expire import drop_rows
@@ -67,12 +69,14 @@ class MayRun(See, frozen=True, kw_only=True):
 
 
 class Expiry(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did."""
+    """What a run did. `freed_bytes`: of disk, in the archive and in the logs."""
 
     count: int
     tombstones: list[str]
     written: list[str]
     removed: list[str]
+    freed_bytes: int
+    pruned: list[LogPruning]  # every log that is pruned, also by an earlier run
 
 
 def retention_in_force(app: App, token: str) -> InForce:
@@ -90,6 +94,10 @@ def retention_in_force(app: App, token: str) -> InForce:
 def plan_expiry(app: App, token: str) -> Plan:
     """Return what is due now. Nothing goes; events that wait for the archive are archived first."""
     check(app, token, SeeRetention(place="workspace"))
+    return _look(app)
+
+
+def _look(app: App) -> Plan:
     app.settle()
     with claimed_archive(app.workspace.ledger, app.settings.tenant, clock=app.clock) as follower:
         follower.step(flush=True)
@@ -97,15 +105,19 @@ def plan_expiry(app: App, token: str) -> Plan:
             return _plan(app, state, follower.manifest.parts)
 
 
-def run_expiry(app: App, token: str, *, say: Callable[[str], None] = lambda _: None) -> Expiry:
-    """Take away what is due: tombstones first, then rows, then the space. A run that is killed is run again.
+def run_expiry(app: App, caller: str | Actor, *, say: Callable[[str], None] = lambda _: None) -> Expiry:
+    """Take away what is due: tombstones first, then rows, then the prefixes of logs, then the space. A run that is killed is run again.
+
+    Args:
+        caller: a person's token, or the workspace's own clock.
 
     Raises:
         Denied: recorded.
         Conflict: the table or a hold changed in between; run it again.
     """
-    check(app, token, MayRun(place="workspace"))
-    plan = plan_expiry(app, token)
+    if isinstance(caller, str):
+        check(app, caller, MayRun(place="workspace"))
+    plan, before = _look(app), _archive_bytes(app)
     tombstones: list[str] = []
     expired: list[Expired] = []
     if plan.due:
@@ -113,7 +125,7 @@ def run_expiry(app: App, token: str, *, say: Callable[[str], None] = lambda _: N
             segment = ledger.rotate()
         for kind, places in _in_pieces(plan.due):
             command = RecordExpiry(events=places, kinds={kind: count(places)}, retention=plan.retention, holds=plan.holds)
-            done = act(app, token, command)
+            done = act_for(app, caller, command)
             app.settle()
             stored = app.events.find(done.events[0].id)
             assert stored is not None
@@ -127,30 +139,42 @@ def run_expiry(app: App, token: str, *, say: Callable[[str], None] = lambda _: N
         follower.step(flush=True)
         done_to = [drop_rows(follower, each.events) for each in gone.expired]  # an earlier run's too, if it was killed
         await_segments(app, segment)
+        after = _archive_bytes(app)
+    pruned = prune_logs(app, caller, grace_s=app.settings.prune_grace_s, say=say)
     return Expiry(
         count=plan.count, tombstones=tombstones, written=[path for each in done_to for path in each.written],
         removed=[path for each in done_to for path in each.removed],
+        freed_bytes=max(0, before - after) + sum(each.freed_bytes for each in pruned), pruned=pruned,
     )  # fmt: skip
 
 
+def _archive_bytes(app: App) -> int:
+    """Return how much disk the archive's files take."""
+    sizes = []
+    for path in _events_dir(app).rglob("*.parquet"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_blocks * 512)
+    return sum(sizes)
+
+
 def _plan(app: App, state: State, parts: tuple[Part, ...]) -> Plan:
-    now_ns, table, tiers, holds = app.clock.now_ns(), table_in_force(state), tiers_of(state), state.find(rows.Hold)
+    now_ns, tables, tiers, holds = app.clock.now_ns(), tables_in_force(state), tiers_of(state), state.find(rows.Hold)
     due: dict[str, dict[str, list[int]]] = {}
     held = kept = 0
     for part in parts:
-        if part.kind in STATE_KINDS or not _may_be_due(part, table, now_ns):
+        if part.kind in STATE_KINDS or not _may_be_due(part, tables.current, now_ns):
             continue
         for tables in read_part(_events_dir(app) / part.path, columns=STORED_COLUMNS):
             for event in events_of_table(part.log, tables):
                 judged = kept_of(state, event)
                 if hold_on(judged, holds):
                     held += 1
-                elif not is_due(judged, table, tiers, now_ns):
+                elif not is_due(judged, tables, tiers, now_ns):
                     kept += 1
                 else:
                     due.setdefault(part.kind, {}).setdefault(part.log, []).append(event.index)
     return Plan(
-        due={kind: to_places(found) for kind, found in sorted(due.items())}, held=held, kept=kept, retention=table.digest,
+        due={kind: to_places(found) for kind, found in sorted(due.items())}, held=held, kept=kept, retention=tables.current.digest,
         holds=sorted(hold.hold for hold in holds),
     )  # fmt: skip
 

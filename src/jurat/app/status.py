@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from jurat.app.clockwork import Clockwork, read_clockwork
 from jurat.app.tree import running_tree
 from jurat.core.errors import JuratError
 from jurat.core.settings import load_settings
@@ -14,15 +15,17 @@ from jurat.core.workspace import Workspace
 from jurat.domain.kinds import CONTROL
 from jurat.ledger.client import LedgerClient
 from jurat.ledger.layout import ANCHOR, checkpoint_file, class_logs
+from jurat.ledger.pruned import read_pruned
 from jurat.merkle.checkpoint import parse_checkpoint
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """One log. `size`: entries recorded; `sealed`: entries that the public checkpoint covers."""
+    """One log. `size`: entries recorded; `sealed`: entries that the public checkpoint covers; `pruned`: its minimum index."""
 
     log: str
     size: int
     sealed: int
+    pruned: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     ports: dict[str, int]
     logs: list[LogLine]
+    retention: Clockwork  # the clock of retention: when it ran, how that went, when it runs next
 
 
 def status_of(workspace: Workspace) -> Status:
@@ -50,14 +54,22 @@ def status_of(workspace: Workspace) -> Status:
     logs = []
     for log in [*class_logs(settings.tenant), ANCHOR]:
         sealed = _sealed(checkpoint_file(workspace.ledger, log))
-        logs.append(LogLine(str(log), recorded.get(str(log), sealed), sealed))
+        logs.append(LogLine(str(log), recorded.get(str(log), sealed), sealed, _pruned(log.directory(workspace.ledger))))
     return Status(
         workspace=str(workspace.root),
         mode=tree.mode if tree else "",
         pid=tree.pid if tree else 0,
         ports=tree.ports if tree else {},
         logs=logs,
+        retention=read_clockwork(workspace) or Clockwork(every_s=settings.retention_run_s or 0),
     )
+
+
+def _pruned(directory: Path) -> int:
+    try:
+        return read_pruned(directory).minimum
+    except JuratError:
+        return 0
 
 
 def _sealed(path: Path) -> int:

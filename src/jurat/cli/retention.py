@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jurat.cli.session import Session, flat
-from jurat.cli.show import brief, show, show_fields, show_json, show_table
+from jurat.cli.show import brief, show, show_fields, show_json, show_table, when
 from jurat.cli.verbs import noun
+
+if TYPE_CHECKING:
+    from jurat.app.pruning import LogPruning
 
 
 @noun("retention")
@@ -57,11 +61,86 @@ def apply_retention(session: Session, file: Path, reason: str) -> None:
     session.done(session.act(ApplyRetention(source=read_text(file), reason=reason)))
 
 
+@retention.verb("request", example="jurat retention request retention.yaml --reason 'predictions are kept for 90 days only'")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--reason", required=True, help="Why something is to be kept for a shorter time.")
+@click.pass_obj
+def request_shortening(session: Session, file: Path, reason: str) -> None:
+    """Ask that a table which keeps something for a shorter time comes into force. For events to come: what was promised stays."""
+    from jurat.cli.files import read_text
+    from jurat.core.settings import load_settings
+    from jurat.core.units import parse_duration_s
+    from jurat.domain.commands_keeping import RequestShortening
+    from jurat.domain.facts_keeping import ShorteningRequested
+
+    lifetime_s = parse_duration_s(load_settings(session.workspace).approval_lifetime)
+    done = session.act(RequestShortening(source=read_text(file), reason=reason, lifetime_s=lifetime_s))
+    fact = done.events[0].data
+    assert isinstance(fact, ShorteningRequested)
+    if session.as_json:
+        show_json({"request": fact.request, "shown_digest": fact.shown_digest, "less": fact.less, "event": done.events[0].id})
+        return
+    show_fields(session, [("request", fact.request), ("shortens", fact.less), ("until", when(fact.expires_at))])
+    session.say(f"a compliance officer looks with `jurat retention requests {fact.request}`, and approves")
+
+
+@retention.verb("requests", example="jurat retention requests\n\njurat retention requests req_01k9…")
+@click.argument("name", metavar="REQUEST", required=False)
+@click.pass_obj
+def requests(session: Session, name: str | None) -> None:
+    """Show the requests to keep something for a shorter time; or exactly what an approver of one signs."""
+    from jurat.app.look import look, look_at
+    from jurat.domain.rows import Shortening
+
+    token = session.token()
+    with session.app() as app:
+        found = look(app, token, Shortening) if name is None else [look_at(app, token, Shortening, name)]
+    if name is None:
+        lines = [[each.request, each.status, each.less, when(each.requested_at), each.reason] for each in found]
+        show(session, found, ["request", "status", "shortens", "asked", "reason"], lines, empty="nobody has asked to shorten anything")
+        return
+    (only,) = found
+    if session.as_json:
+        show_json(only)
+        return
+    pairs = [("request", only.request), ("status", only.status), ("shortens", only.less), ("reason", only.reason)]
+    show_fields(session, [*pairs, ("asked by", only.requested_by), ("table", brief(only.digest)), ("until", when(only.expires_at))])
+    click.echo(flat(only.source.rstrip("\n"), keep="\n"))
+    if only.status == "waiting_for_approval":
+        session.say(f"to approve exactly this: jurat retention approve {only.request} --shown {only.shown_digest}")
+
+
+@retention.verb("approve", example="jurat retention approve req_01k9… --shown sha256:3f9a… --comment 'compared with the register'")
+@click.argument("name", metavar="REQUEST")
+@click.option(
+    "--shown", "shown_digest", required=True, help="The digest of what you were shown by `jurat retention requests REQUEST`."
+)
+@click.option("--comment", default="", help="What you looked at.")
+@click.pass_obj
+def approve(session: Session, name: str, shown_digest: str, comment: str) -> None:
+    """Say yes, as a compliance officer. The table is in force with the same act, for events to come."""
+    from jurat.domain.commands_keeping import ApproveShortening
+
+    session.done(session.act(ApproveShortening(request=name, shown_digest=shown_digest, comment=comment)))
+
+
+@retention.verb("reject", example="jurat retention reject req_01k9… --shown sha256:3f9a… --comment 'the works council has not agreed'")
+@click.argument("name", metavar="REQUEST")
+@click.option("--shown", "shown_digest", required=True, help="The digest of what you were shown.")
+@click.option("--comment", required=True, help="Why not.")
+@click.pass_obj
+def reject(session: Session, name: str, shown_digest: str, comment: str) -> None:
+    """Say no, with a reason."""
+    from jurat.domain.commands_keeping import RejectShortening
+
+    session.done(session.act(RejectShortening(request=name, shown_digest=shown_digest, comment=comment)))
+
+
 @retention.verb("run", example="jurat retention run\n\njurat retention run --apply")
 @click.option("--apply", is_flag=True, help="Take it away. Without this the run only says what is due.")
 @click.pass_obj
 def run(session: Session, apply: bool) -> None:
-    """Say what is due by the table in force, or take it away: a tombstone first, then the rows and their space."""
+    """Say what is due by the table in force, or take it away: a tombstone first, then the rows, the logs' prefixes and the space."""
     from jurat.app.keeping import plan_expiry, run_expiry
     from jurat.domain.places import count
 
@@ -73,7 +152,8 @@ def run(session: Session, apply: bool) -> None:
                 show_json(done)
                 return
             pairs = [("expired", str(done.count)), ("written anew", str(len(done.written))), ("deleted", str(len(done.removed)))]
-            show_fields(session, [*pairs, *(("tombstone", each) for each in done.tombstones)])
+            pairs += [("freed", f"{done.freed_bytes} bytes"), *(("tombstone", each) for each in done.tombstones)]
+            show_fields(session, [*pairs, *(("pruned", _pruned(each)) for each in done.pruned)])
             return
         plan = plan_expiry(app, token)
     if session.as_json:
@@ -84,6 +164,13 @@ def run(session: Session, apply: bool) -> None:
     show_fields(session, [("due", str(plan.count)), ("held", str(plan.held)), ("kept by law", str(plan.kept))])
     if plan.due:
         session.say("to take it away: jurat retention run --apply")
+
+
+def _pruned(log: LogPruning) -> str:
+    from jurat.core.clock import format_at
+
+    waits = f"; its space is freed by the first run after {when(format_at(log.free_at_ns))}" if log.free_at_ns and not log.problem else ""
+    return f"{log.log} below index {log.minimum}" + waits + (f"; {log.problem}" if log.problem else "")
 
 
 @noun("hold")

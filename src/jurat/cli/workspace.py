@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jurat.cli.session import Session
 from jurat.cli.show import show_fields, show_json, show_table
 from jurat.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from jurat.app.clockwork import Clockwork
 
 
 @verb("init", example="jurat init ./governance --operator 'Ada Lovelace'")
@@ -64,7 +68,18 @@ def status(session: Session) -> None:
         return
     running = f"{found.mode}, process {found.pid}" if found.pid else "nothing"
     doors = [(name, str(port)) for name, port in found.ports.items()]
-    show_fields(session, [("workspace", found.workspace), ("running", running), *[(f"{name} port", port) for name, port in doors]])
+    ports = [(f"{name} port", port) for name, port in doors]
+    show_fields(session, [("workspace", found.workspace), ("running", running), *ports, ("retention", _retention(found.retention))])
     click.echo()
-    lines = [[each.log, str(each.size), str(each.sealed)] for each in found.logs]
-    show_table(session, ["log", "recorded", "sealed"], lines, empty="no log")
+    lines = [[each.log, str(each.size), str(each.sealed), str(each.pruned or "")] for each in found.logs]
+    show_table(session, ["log", "recorded", "sealed", "pruned below"], lines, empty="no log")
+
+
+def _retention(clock: Clockwork) -> str:
+    from jurat.cli.show import when
+    from jurat.core.clock import format_at
+
+    if not clock.every_s:
+        return "runs by hand only: jurat retention run --apply"
+    ran = f"ran {when(format_at(clock.ran_ns))}: {clock.said}" if clock.ran_ns else "has not run yet"
+    return f"{ran}; next {when(format_at(clock.next_ns))}" if clock.next_ns else f"{ran}; runs while jurat serves"

@@ -25,6 +25,29 @@ class ApplyRetention(_OnWorkspace, frozen=True, kw_only=True):
     reason: str
 
 
+class RequestShortening(_OnWorkspace, frozen=True, kw_only=True):
+    """Ask that a table which keeps something for a shorter time comes into force, for events to come."""
+
+    permission: ClassVar[str] = "retention:apply"
+    source: str
+    reason: str
+    lifetime_s: float
+
+
+class _OnShortening(_OnWorkspace, frozen=True, kw_only=True):
+    request: str
+    shown_digest: str  # of what was shown; another one voids the act
+    comment: str = ""
+
+
+class ApproveShortening(_OnShortening, frozen=True, kw_only=True):
+    permission: ClassVar[str] = "retention:approve"
+
+
+class RejectShortening(_OnShortening, frozen=True, kw_only=True):
+    permission: ClassVar[str] = "retention:reject"
+
+
 class PlaceHold(_OnWorkspace, frozen=True, kw_only=True):
     """Keep what this predicate meets, whatever else says that it goes. An empty field meets everything."""
 
@@ -97,3 +120,14 @@ class RecordExpiry(_OnWorkspace, frozen=True, kw_only=True):
     kinds: dict[str, int]
     retention: str
     holds: list[str]
+
+
+class RecordPruning(_OnWorkspace, frozen=True, kw_only=True):
+    """Say that a log is refused below this index, before it is. Everything there has expired, by the ledger's own word."""
+
+    permission: ClassVar[str] = "retention:run"
+    log: str
+    minimum_index: int
+    size: int
+    root: str
+    ended_digest: str

@@ -19,7 +19,7 @@ from jurat.domain.events import Event
 from jurat.domain.evolve import CHANGES
 from jurat.domain.facts import KIND_OF
 from jurat.domain.places import count, covers, to_places
-from jurat.domain.retention import Kept, hold_on, legal_bar, read_table, shortened, table_in_force, tiers_of
+from jurat.domain.retention import Kept, hold_on, legal_bar, read_table, shortened, table_in_force, tables_in_force, tiers_of
 from jurat.domain.roles import expiry, person_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -39,7 +39,7 @@ def apply_retention(state: State, command: commands.ApplyRetention, context: Con
     if less := shortened(table_in_force(state), table):
         raise Conflict(
             f"the table keeps events for a shorter time than the one in force: {less}",
-            hint="shortening is a held act that nothing here can approve yet: lengthen, or leave it",
+            hint="ask for it with `jurat retention request`; a compliance officer decides, and it is for events to come",
             code="shortening_not_approved",
         )
     data = facts.RetentionApplied(
@@ -174,6 +174,19 @@ def record_expiry(state: State, command: commands.RecordExpiry, context: Context
     return [context.event(data)]
 
 
+def record_pruning(state: State, command: commands.RecordPruning, context: Context) -> list[Event]:
+    """A prefix, within what is sealed. That everything in it has expired is read from the ledger before, and judged by whoever verifies."""
+    if not 0 < command.minimum_index < command.size:
+        raise Conflict(
+            f"log `{command.log}` of size `{command.size}` cannot be pruned below `{command.minimum_index}`: its last entry stays",
+            code="minimum_wrong",
+        )
+    data = facts.LogPruned(
+        log=command.log, minimum_index=command.minimum_index, size=command.size, root=command.root, ended_digest=command.ended_digest
+    )
+    return [context.event(data)]
+
+
 def known_erasure(state: State, request: str) -> rows.Erasure:
     """Return the erasure of that name."""
     row = state.get(rows.Erasure, request)
@@ -207,7 +220,7 @@ def _waiting(state: State, command: commands._OnErasure, context: Context) -> ro
 
 def _judged(state: State, found: Iterable[Kept], now_ns: int) -> Iterable[tuple[Kept, Conflict | None]]:
     """Yield each event with what keeps it from being erased."""
-    table, tiers, holds = table_in_force(state), tiers_of(state), state.find(rows.Hold)
+    table, tiers, holds = tables_in_force(state), tiers_of(state), state.find(rows.Hold)
     for event in found:
         bar: Conflict | None = None
         if event.kind in STATE_KINDS:

@@ -10,12 +10,42 @@ from jurat.core.errors import Tampered
 from jurat.domain import facts_keeping as facts
 from jurat.domain import rows
 from jurat.domain.events import Event
+from jurat.domain.retention import read_table, shortened
 from jurat.domain.state import Put, State
 
 
 def retention_applied(state: State, event: Event, data: facts.RetentionApplied) -> list[Put]:
-    row = rows.RetentionInForce(as_of=event.id, digest=data.digest, source=data.source)
+    before = state.get(rows.RetentionInForce, "current")
+    earlier = list(before.earlier) if before else []
+    if before and shortened(read_table(before.source), read_table(data.source)):
+        earlier.append(rows.EarlierTable(source=before.source, until=event.at))
+    row = rows.RetentionInForce(as_of=event.id, digest=data.digest, source=data.source, earlier=earlier)
     return [Put("retention_tables", "current", row), Put("retention_tables", data.digest, row)]
+
+
+def shortening_requested(state: State, event: Event, data: facts.ShorteningRequested) -> list[Put]:
+    row = rows.Shortening(
+        as_of=event.id, request=data.request, digest=data.digest, source=data.source, previous=data.previous, less=data.less,
+        reason=data.reason, shown_digest=data.shown_digest, expires_at=data.expires_at, requested_by=event.actor.principal,
+        requested_at=event.at,
+    )  # fmt: skip
+    return [Put("shortenings", data.request, row)]
+
+
+def shortening_approved(state: State, event: Event, data: facts.ShorteningApproved) -> list[Put]:
+    return _answered(state, event, data.request, "approved")
+
+
+def shortening_rejected(state: State, event: Event, data: facts.ShorteningRejected) -> list[Put]:
+    return _answered(state, event, data.request, "rejected")
+
+
+def _answered(state: State, event: Event, request: str, status: str) -> list[Put]:
+    row = state.get(rows.Shortening, request)
+    if row is None:
+        raise Tampered(f"event `{event.id}` ({event.kind.name}) speaks of `{request}`, which no earlier event made")
+    changed = msgspec.structs.replace(row, as_of=event.id, status=status, decided_by=event.actor.principal)
+    return [Put("shortenings", request, changed)]
 
 
 def hold_placed(state: State, event: Event, data: facts.HoldPlaced) -> list[Put]:

@@ -115,13 +115,41 @@ class EventsExpired(Fact, frozen=True, kw_only=True):
     retention: str
 
 
-class LogPruned(Fact, frozen=True, kw_only=True):
+class LogPruned(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what was written without the last field stays as it was
     """Entries and full tiles below the minimum index are refused, and their space is free."""
 
     log: str
     minimum_index: int
     size: int  # of the checkpoint at that moment
     root: str
+    ended_digest: str = ""  # of where producers' streams end below it (`pruned.json`)
+
+
+class ShorteningRequested(Fact, frozen=True, kw_only=True):
+    """A table that keeps something for a shorter time waits for another person's word. For events to come only."""
+
+    request: str
+    digest: str  # of the table that is asked for
+    source: str
+    previous: str  # digest of the table that it would replace
+    less: str  # what it keeps shorter, in words
+    reason: str
+    shown_digest: str  # of the fields above, from `digest` to `reason`
+    expires_at: str
+
+
+class ShorteningApproved(Fact, frozen=True, kw_only=True):
+    """Recorded together with the `retention.applied.v1` that it allows."""
+
+    request: str
+    shown_digest: str
+    comment: str
+
+
+class ShorteningRejected(Fact, frozen=True, kw_only=True):
+    request: str
+    shown_digest: str
+    comment: str
 
 
 KEEPING_FACTS: dict[str, type[Fact]] = {
@@ -135,4 +163,7 @@ KEEPING_FACTS: dict[str, type[Fact]] = {
     "events.erased.v1": EventsErased,
     "events.expired.v1": EventsExpired,
     "log.pruned.v1": LogPruned,
+    "retention.shortening_requested.v1": ShorteningRequested,
+    "retention.shortening_approved.v1": ShorteningApproved,
+    "retention.shortening_rejected.v1": ShorteningRejected,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,17 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
     is_legal: bool
 
 
+class Tables(NamedTuple):
+    """The table in force, and those before it that promised more: a shortening is for events to come only."""
+
+    current: RetentionTable
+    earlier: tuple[tuple[RetentionTable, int], ...] = ()  # each with the time (Unix ns) until which events were received under it
+
+    def binding(self, received_ns: int) -> list[RetentionTable]:
+        """Return every table that an event received then is kept by: the longest of them counts."""
+        return [self.current, *(table for table, until_ns in self.earlier if received_ns <= until_ns)]
+
+
 def read_table(source: str) -> RetentionTable:
     """Return the table in a retention file; raises `Malformed` as `parse_retention` does."""
     return parse_retention(source, classes=CLASSES, tiers=TIERS)
@@ -58,13 +69,23 @@ def table_in_force(state: State) -> RetentionTable:
     return read_table(row.source if row else default_retention())
 
 
+def tables_in_force(state: State) -> Tables:
+    """Return the table in force, with the earlier ones that still bind."""
+    row = state.get(rows.RetentionInForce, "current")
+    earlier = tuple((read_table(each.source), to_ns(parse_at(each.until))) for each in row.earlier) if row else ()
+    return Tables(table_in_force(state), earlier)
+
+
 def tiers_of(state: State) -> dict[str, str]:
     """Return each system's risk tier."""
     return {system.system: str(system.risk_tier) for system in state.find(rows.System)}
 
 
-def terms_of(event: Kept, table: RetentionTable, tiers: Mapping[str, str], today: date) -> list[Term]:
-    """Return every term that an event has: the organisation's own, then each legal floor's that meets it."""
+def terms_of(event: Kept, tables: RetentionTable | Tables, tiers: Mapping[str, str], today: date) -> list[Term]:
+    """Return every term that an event has: by each table, the organisation's own, then each legal floor's that meets it."""
+    if isinstance(tables, Tables):
+        return [term for table in tables.binding(event.received_ns) for term in terms_of(event, table, tiers, today)]
+    table = tables
     start, tier = day_of(event.received_ns), tiers.get(event.system or "")
     if event.retention == _CONFIGURATION:
         return _terms_of_configuration(start, table, tiers, today)
@@ -78,20 +99,20 @@ def terms_of(event: Kept, table: RetentionTable, tiers: Mapping[str, str], today
     return terms
 
 
-def keep_until(event: Kept, table: RetentionTable, tiers: Mapping[str, str], today: date) -> date | None:
+def keep_until(event: Kept, table: RetentionTable | Tables, tiers: Mapping[str, str], today: date) -> date | None:
     """Return the last day on which an event is kept; None for one that has no end yet."""
     ends = [term.until for term in terms_of(event, table, tiers, today)]
     known = [end for end in ends if end is not None]
     return max(known) if len(known) == len(ends) else None
 
 
-def is_due(event: Kept, table: RetentionTable, tiers: Mapping[str, str], now_ns: int) -> bool:
+def is_due(event: Kept, table: RetentionTable | Tables, tiers: Mapping[str, str], now_ns: int) -> bool:
     """Whether an event's time is over: its last day has ended."""
     until = keep_until(event, table, tiers, day_of(now_ns))
     return until is not None and has_ended(until, now_ns)
 
 
-def legal_bar(event: Kept, table: RetentionTable, tiers: Mapping[str, str], now_ns: int) -> Term | None:
+def legal_bar(event: Kept, table: RetentionTable | Tables, tiers: Mapping[str, str], now_ns: int) -> Term | None:
     """Return the legal floor under which an event may not be erased yet; None if there is none."""
     for term in terms_of(event, table, tiers, day_of(now_ns)):
         if term.is_legal and (term.until is None or not has_ended(term.until, now_ns)):

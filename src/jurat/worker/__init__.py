@@ -1,6 +1,9 @@
 """Floor 5: the clocks. What has to happen without anybody asking.
 
 `__main__`        the process: relays the outbox to the ledger within milliseconds, keeps the archive, has checkpoints witnessed
+`timekeeping`     writes down what has ended, reminds, opens and closes access reviews
+`retention`       takes away what is due by the retention table, once a day
+`masks`           hides what an approved erasure hides, whoever was killed before
 `witnesses`       gathers cosignatures on the anchor log's checkpoints, and publishes what a quorum cosigned
 `witness_client`  asks one witness over HTTP: away, slow, broken or lying, it holds up nobody
 `start_check`     before the sequencer starts: has a witness seen more than we have?

@@ -1,4 +1,4 @@
-"""The worker process: outbox → ledger, ledger → archive, checkpoints → witnesses.
+"""The worker process: outbox → ledger, ledger → archive, checkpoints → witnesses, and away what is due.
 
 The relay waits for the outbox to have something and moves it at once. The archive's follower looks once a second, in a
 thread of its own; it touches sealed entries only. Witnesses are asked in another, for which nothing waits. What cannot be
@@ -21,6 +21,9 @@ from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
 from jurat.ledger.claim import is_wanted
+from jurat.worker.masks import keep_masked
+from jurat.worker.retention import keep_retention
+from jurat.worker.timekeeping import keep_time
 from jurat.worker.witnesses import keep_witnessed
 
 _PAUSE_S: Final = 0.2
@@ -41,7 +44,8 @@ def main() -> int:
             failures.append(error)
             stopping.set()
 
-    others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in (keep_archive, keep_witnessed)]
+    works = (keep_archive, keep_masked, keep_retention, keep_time, keep_witnessed)
+    others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in works]
     for other in others:
         other.start()
     try:

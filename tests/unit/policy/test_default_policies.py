@@ -179,6 +179,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         "policy:approve": ["workspace"],
         "policy:replay": ["workspace"],
         "access:explain": ["workspace"],
+        **{f"retention:{verb}": ["workspace"] for verb in ("approve", "reject", "read")},
         **RULES,
     },
     "auditor": {**RECORDS, **RULES, "policy:replay": ["workspace"], "access:explain": ["workspace"]},
@@ -398,7 +399,7 @@ def test_every_shipped_policy_says_why_and_lies_in_the_file_of_its_role() -> Non
         stem = policy.file.removesuffix(".cedar")
         owners = {
             "approvers": {"ml_lead", "product_owner"},
-            "services": {"prediction_client", "evaluator", "recorder", "enforcement_point"},
+            "services": {"prediction_client", "evaluator", "recorder", "enforcement_point", "clock"},
             "house_rules": {"house"},
             "people": {"operator", "provisioner", "person"},
         }
