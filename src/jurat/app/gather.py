@@ -69,10 +69,10 @@ def _live(vault: Vault, principal: str, now_ns: int) -> dict[str, list[str]]:
 
 def _described(vault: Vault, command: people.DescribePerson, now_ns: int) -> Known:
     said = command.details
-    holders = {"user_name": vault.accounts.holder_of(user_name=said.user_name)}
-    if said.email:
-        holders["email"] = vault.accounts.holder_of(email=said.email)
-    taken = {field: holder for field, holder in holders.items() if holder and holder != command.principal}
+    names = {"userName": [said.user_name], "emails": said.emails}
+    taken = {
+        field: holder for field, each in names.items() for name in each if (holder := vault.accounts.holder_of(name, but=command.principal))
+    }
     before = vault.accounts.get(command.principal) if command.principal else None
     old = before.document if before else {}
     changed = sorted(key for key in {*old, *said.document} if dump_json(old.get(key)) != dump_json(said.document.get(key)))

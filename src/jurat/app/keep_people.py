@@ -38,7 +38,13 @@ def keep_people(vault: Vault, command: Command, events: list[Event]) -> dict[str
             said = command.details
             vault.put_person(fact.principal, name=said.name, email=said.email)
             vault.accounts.put(
-                fact.principal, fact.directory, user_name=said.user_name, external_id=said.external_id, document=said.document, at=at
+                fact.principal,
+                fact.directory,
+                user_name=said.user_name,
+                emails=said.emails,
+                external_id=said.external_id,
+                document=said.document,
+                at=at,
             )
             reply["principal"] = fact.principal
         elif isinstance(fact, facts.PersonDescribed) and not fact.directory:

@@ -43,5 +43,18 @@ def check_id(prefix: str, text: str) -> str:
     return text
 
 
+def made_at_ns(text: str) -> int:
+    """Return when an identifier was made, in Unix nanoseconds, cut to milliseconds.
+
+    Raises:
+        Malformed: it is none.
+    """
+    check_id(text.partition("_")[0], text)
+    number = 0
+    for character in text.partition("_")[2]:
+        number = number << 5 | _ALPHABET.index(character)
+    return (number >> 80) * 1_000_000
+
+
 def _encode(number: int) -> str:
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -60,6 +60,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str
     name: str
     email: str
+    emails: list[str]
     external_id: str
     document: dict[str, Any]  # as the directory wrote it, for its own reading
 

@@ -6,12 +6,13 @@ CREATE TABLE vault.account (
   principal text COLLATE "C" PRIMARY KEY,
   directory text COLLATE "C" NOT NULL,  -- the service that speaks for the directory
   user_name text NOT NULL,
+  keys text[] NOT NULL,                 -- user name and addresses in one form (`accounts.key`): no two people share one
   external_id text NOT NULL,            -- empty: not said
   document jsonb NOT NULL,              -- as the directory wrote it
   created_at timestamptz NOT NULL,
   changed_at timestamptz NOT NULL
 );
-CREATE UNIQUE INDEX account_user_name ON vault.account (lower(user_name));
+CREATE INDEX account_keys ON vault.account USING gin (keys);
 CREATE INDEX account_directory ON vault.account (directory, principal);
 
 CREATE TABLE vault.passkey (
