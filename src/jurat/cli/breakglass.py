@@ -138,7 +138,8 @@ def show_window(session: Session, window: str) -> None:
         [
             ("window", g.glass), ("who", people.name(g.person)), ("role", f"{g.role} on {g.scope}"), ("ticket", g.ticket),
             ("reason", g.reason), ("from", when(g.opened_at)), ("until", when(g.closed_at or g.expires_at)),
-            ("review", g.verdict or ("none, it was a drill" if g.drill else f"due {when(g.review_due)}")), ("shown", brief(found.shown_digest)),
+            ("review", g.verdict or ("none, it was a drill" if g.drill else f"due {when(g.review_due)}")),
+            ("shown", brief(found.shown_digest)),
         ],
     )  # fmt: skip
     lines = [[when(a.at), a.kind, a.resource, a.effect, people.name(a.principal), a.event] for a in found.acts]

@@ -15,7 +15,7 @@ from jurat.domain.state import MemoryState
 from jurat.domain.values import Artefact, Artefacts, DataSheet, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
 
 START_NS = 1_764_100_000_000_000_000
-ROLES = frozenset({"data_scientist", "ml_engineer", "ml_lead", "product_owner", "operator"})
+ROLES = frozenset({"data_scientist", "ml_engineer", "ml_lead", "product_owner", "operator", "compliance_officer", "auditor"})
 GATES = """
 deployment_gates:
   staging:
