@@ -2,3 +2,5 @@
 SET ROLE jurat_owner;
 
 ALTER TABLE outbox.event ALTER COLUMN raw SET STORAGE EXTERNAL;
+
+RESET ROLE;
