@@ -10,14 +10,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 MADE: Final = 51  # prediction.made.v1
 FAILED: Final = 70  # prediction.failed.v1, in the log of errors
 CHANGES: Final = {"endpoint.configured.v1": 5, "policy_set.applied.v1": 3, "gates.applied.v1": 4}
-START_NS: Final = 1_795_635_641_000_000_000  # 2026-11-25
-STEP_NS: Final = 864_000  # between two: a hundred million a day
+START_NS: Final = 1_785_542_400_000_000_000  # 2026-08-01
+STEP_NS: Final = 86_400_000  # between two: a million a day
+FAILED_EVERY: Final = 50  # predictions between two failures
+CHANGED_EVERY: Final = 5_000  # predictions between two changes
 
 _MODELS: Final = [
     (f"{name}@{major}.{minor}.{patch}", name, random.Random(f"{name}{major}{minor}{patch}").randbytes(32).hex())
@@ -61,7 +64,7 @@ def event_id(seed: int, number: int) -> str:
 def people() -> list[str]:
     """Return the ids of everybody who asks."""
     chance = random.Random("people")
-    return [_id("prn", -chance.getrandbits(34), chance.randbytes(16)) for _ in range(_PEOPLE)]
+    return [_id("prn", -chance.getrandbits(28), chance.randbytes(16)) for _ in range(_PEOPLE)]
 
 
 def make_predictions(first: int, count: int, *, seed: int = 0) -> Iterator[bytes]:
@@ -90,9 +93,9 @@ def make_failures(first: int, count: int, *, seed: int = 1) -> Iterator[bytes]:
         version, endpoint, digest = _MODELS[int(chance.random() * len(_MODELS))]
         person, reason = who[int(chance.random() * _PEOPLE)], _REASONS[int(chance.random() ** 2 * len(_REASONS))]
         yield (
-            f'{{"id":"{event_id(seed, number)}","kind":"prediction.failed.v1","at":"{at(50 * number)}","actor":{{"principal":"{person}",'
-            f'"type":"person","chain":["{person}"]}},"resource":"endpoints/{endpoint}",'
-            f'"data":{{"prediction":"{_id("prd", 50 * number, chance.randbytes(16))}","endpoint":"{endpoint}","version":"{version}",'
+            f'{{"id":"{event_id(seed, number)}","kind":"prediction.failed.v1","at":"{at(FAILED_EVERY * number)}",'
+            f'"actor":{{"principal":"{person}","type":"person","chain":["{person}"]}},"resource":"endpoints/{endpoint}",'
+            f'"data":{{"prediction":"{_id("prd", FAILED_EVERY * number, chance.randbytes(16))}","endpoint":"{endpoint}","version":"{version}",'
             f'"version_digest":"sha256:{digest}","reason":"{reason}","guardrails":[]}}}}'
         ).encode()
 
@@ -104,7 +107,7 @@ def make_changes(first: int, count: int, *, seed: int = 2) -> Iterator[Predictio
         kind, code = kinds[number % len(kinds)]
         person, model = who[int(chance.random() * 40)], _MODELS[int(chance.random() * len(_MODELS))]
         raw = (
-            f'{{"id":"{event_id(seed, number)}","kind":"{kind}","at":"{at(50_000 * number)}","actor":{{"principal":"{person}",'
+            f'{{"id":"{event_id(seed, number)}","kind":"{kind}","at":"{at(CHANGED_EVERY * number)}","actor":{{"principal":"{person}",'
             f'"type":"person","chain":["{person}"]}},"resource":"endpoints/{model[1]}","data":{{"version":"{model[0]}",'
             f'"digest":"sha256:{chance.getrandbits(256):064x}"}},'
             f'"decision":{{"effect":"allow","policies":["operator-configures"],"policy_set":"{_POLICY_SET}"}},"because":[]}}'
@@ -113,9 +116,14 @@ def make_changes(first: int, count: int, *, seed: int = 2) -> Iterator[Predictio
 
 
 def at(number: int) -> str:
-    """Return when event `number` happened, with microseconds."""
+    """Return when prediction `number` was made, with microseconds."""
     seconds, rest_ns = divmod(number * STEP_NS, 1_000_000_000)
-    return f"2026-11-25T{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest_ns // 1000:06}Z"
+    return f"{_day(seconds // 86_400)}T{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest_ns // 1000:06}Z"
+
+
+@lru_cache
+def _day(number: int) -> str:
+    return (datetime.fromtimestamp(START_NS // 1_000_000_000, UTC) + timedelta(days=number)).date().isoformat()
 
 
 def _id(prefix: str, number: int, chance: bytes) -> str:

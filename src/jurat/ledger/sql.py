@@ -100,8 +100,13 @@ class Reader:
                 code="sql_not_allowed",
             )
 
-    def select(self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float, max_rows: int) -> pa.Table:
+    def select(
+        self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float, max_rows: int, source: Source | None = None
+    ) -> pa.Table:  # fmt: skip
         """Return up to `max_rows` + 1 rows (the last one tells that there are more).
+
+        Args:
+            source: of the same parts, with another tail, other marks: seen by this query alone. To open them again is dear.
 
         Raises:
             Malformed: the query is wrong.
@@ -113,6 +118,8 @@ class Reader:
             timer = threading.Timer(timeout_s, cursor.interrupt)
             timer.start()
             try:
+                if source is not None:
+                    _see(cursor, source, "TEMP")
                 rows: pa.RecordBatchReader = cursor.sql(query, params=parameters or None).to_arrow_reader(2_048)
                 batches, count = [], 0
                 for batch in rows:
@@ -170,12 +177,18 @@ def _lock(database: duckdb.DuckDBPyConnection, source: Source, memory_mb: int, t
         "SET autoload_known_extensions = false",
     ):
         database.execute(statement)
-    database.register("_arriving", source.tail)
-    database.execute("CREATE TABLE _tail AS FROM _arriving")
-    database.unregister("_arriving")
-    database.execute(f"CREATE VIEW events AS {_events_query(source, files)}")  # reads the footers: a missing part shows here
+    _see(database, source)
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
+
+
+def _see(database: duckdb.DuckDBPyConnection, source: Source, lifetime: str = "") -> None:
+    """Let the relation `events` be this source; with `TEMP`, for this cursor only, where it hides the one of all."""
+    if source.tail.num_rows or not source.parts:
+        database.register("_arriving", source.tail)
+        database.execute(f"CREATE {lifetime} TABLE _tail AS FROM _arriving")
+        database.unregister("_arriving")
+    database.execute(f"CREATE {lifetime} VIEW events AS {_events_query(source)}")
 
 
 def _damaged(parts: Mapping[Path, str]) -> Iterator[JuratError]:
@@ -212,15 +225,13 @@ def too_large(timeout_s: float) -> Exhausted:
     )
 
 
-def _events_query(source: Source, files: str) -> str:
+def _events_query(source: Source) -> str:
     partition = f"{_quoted(source.tenant + '/')} || class AS log, kind, date"
     columns = ", ".join(SCHEMA.names)
-    sources = [f"SELECT {partition}, {columns} FROM _tail"]
-    if files:
-        types = "hive_types = {'class': VARCHAR, 'kind': VARCHAR, 'date': DATE}"
-        sources.insert(
-            0, f"SELECT {partition}, {columns} FROM read_parquet([{files}], hive_partitioning = true, union_by_name = true, {types})"
-        )
+    sources = [f"SELECT {partition}, {columns} FROM _tail"] if source.tail.num_rows or not source.parts else []
+    if source.parts:  # all of one schema: with `union_by_name`, each query would open every file before it begins
+        files, types = ", ".join(_quoted(str(path)) for path in source.parts), "{'class': VARCHAR, 'kind': VARCHAR, 'date': DATE}"
+        sources.insert(0, f"SELECT {partition}, {columns} FROM read_parquet([{files}], hive_partitioning = true, hive_types = {types})")
     as_of = " ".join(f"WHEN {_quoted(log)} THEN {index}" for log, index in source.as_of.items())
     return (
         f"SELECT log, idx, kind, date, make_timestamp(CAST(received_ns // 1000 AS BIGINT)) AT TIME ZONE 'UTC' AS received_at, "
