@@ -36,6 +36,7 @@ from jurat.domain import rows
 from jurat.domain.events import Actor
 from jurat.domain.kinds import BY_NAME, OBSERVED, RetentionClass
 from jurat.ledger.client import Appended, LedgerClient
+from jurat.ledger.crash_points import reach
 from jurat.ledger.layout import LogName
 
 _REMEMBERED_S: Final = 1.0  # how long a token or a grant that has ended may still record
@@ -254,6 +255,7 @@ class Ingest:
             first_seq = lane.next_seq(log)
             is_ours = repeats.begin(producer, key, Repeat(str(log), digest, lane.epoch, first_seq, None), now_s)
             if is_ours:
+                reach("ingest_before_append")
                 try:
                     appended = lane.client.append(
                         log, first_seq, _items(kinds, batch), want_receipt=True, want_commitments=batch.want_commitments
@@ -261,6 +263,7 @@ class Ingest:
                 except Malformed:
                     repeats.forget(producer, key)  # the ledger refused it: there is nothing to repeat
                     raise
+                reach("ingest_after_append")
                 lane.count(log, appended.count)
                 answer = _answer(log, producer, lane.epoch, first_seq, appended)
                 repeats.finish(producer, key, dump_json(answer))

@@ -19,6 +19,7 @@ POINTS: Final = (
     "after_cas_before_public",
 )
 WITNESS_POINTS: Final = ("witness_before_commit", "witness_before_answer")  # of `jurat witness serve`
+INGEST_POINTS: Final = ("ingest_before_append", "ingest_after_append")  # of a batch with an `Idempotency-Key`
 APPROVE_POINTS: Final = ("approve_before_mask",)  # of `jurat erase approve`
 ERASE_POINTS: Final = (  # of `jurat erase run`
     "erase_after_part",
@@ -30,7 +31,8 @@ ERASE_POINTS: Final = (  # of `jurat erase run`
 )
 PRUNE_POINTS: Final = ("prune_after_record", "prune_after_refusal", "prune_before_punch", "prune_after_punch")  # of `jurat retention run`
 _NAME, _, _TIMES = os.environ.get("JURAT_CRASH_AT", "").partition(":")
-_left = {_NAME: int(_TIMES or 1)} if _NAME in (*POINTS, *WITNESS_POINTS, *APPROVE_POINTS, *ERASE_POINTS, *PRUNE_POINTS) else {}
+_ALL: Final = (*POINTS, *WITNESS_POINTS, *INGEST_POINTS, *APPROVE_POINTS, *ERASE_POINTS, *PRUNE_POINTS)
+_left = {_NAME: int(_TIMES or 1)} if _NAME in _ALL else {}
 
 
 def reach(point: str) -> None:

@@ -28,12 +28,14 @@ def settings(live: Live) -> Iterator[Path]:
 class Process:
     """`python -m jurat.web`, with the pipes that a parent gives."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, crash_at: str = "") -> None:
         ready, self._ready_write = os.pipe()
         self._parent_read, self.parent = os.pipe()
         argv = [sys.executable, "-m", "jurat.web", str(root), "--parent-fd", str(self._parent_read), "--ready-fd", str(self._ready_write)]
         fds = (self._parent_read, self._ready_write)
-        self.process = subprocess.Popen(argv, pass_fds=fds, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            argv, pass_fds=fds, stderr=subprocess.PIPE, text=True, env={**os.environ, "JURAT_CRASH_AT": crash_at}
+        )
         os.close(self._ready_write)
         os.close(self._parent_read)
         with os.fdopen(ready) as file:
