@@ -76,6 +76,9 @@ RULES = {
     11: (  # dead means dead: processes, tokens, served versions
         "crash/test_tree_killed.py::test_sigterm_stops_a_tree_that_is_still_starting",
         "wire/gateway/test_gateway_process.py::test_a_revoked_token_is_dead_within_half_a_second",
+        "wire/identity/test_kill_means_kill.py::test_rule_11_ending_a_session_closes_what_is_open_in_every_worker_and_nothing_else",
+        "wire/identity/test_kill_means_kill.py::test_rule_11_a_request_that_is_under_way_dies_with_its_token",
+        "wire/identity/test_kill_means_kill.py::test_rule_11_the_gateway_closes_too_when_a_single_token_is_revoked",
         "wire/gateway/test_gateway_process.py::test_it_goes_when_its_parent_is_gone",
     ),
     12: ("contract/web/test_api_attacks.py::test_rule_12_history_needs_no_row_that_can_be_deleted",),

@@ -5,12 +5,14 @@
 `authorize`  may they? roles, resource and context become a decision with its reasons
 `attributes` what policies may know, from our own records and the clock
 `policies`   the set in force, and any that ever was · `replay` recorded questions put to another set
+`census`     who can do what, class by class · `decision_point` what enforcement points ask · `answers_kept` their answers, recorded
 `keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
 `gather`     what the law asks the vault, and what dies there
-`keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
+`connections` what is open by a token that ended is closed · `keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
 `login`      at an identity provider · `sessions` opened on a proof, looked at, ended · `workloads` `issuers` whose tokens are believed · `outgoing` asking a provider
 `look`       what holds now, for those who may see it
 `directory`  what an identity provider sees and says: its people and groups, and nobody else's
+`passkeys`   signing in without a password: links, passkeys, sessions
 `intake`     what arrives from outside, read strictly
 `problems`   the one table from errors to HTTP and exit codes
 
@@ -39,4 +41,5 @@
 `erase`      what events say is taken away: request, approval, run, search, certificate · `masks` hidden from the approval on
 `records`    reading the ledger, which is an act
 `refold`     state folded again from the ledger, to compare or to repair
+`mlflow_door` how MLflow's clients show a token, and are told errors · `mlflow_runs` runs and bytes of a tracking server
 """

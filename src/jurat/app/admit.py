@@ -84,6 +84,19 @@ def admit(state: State, vault: TokenVault, token: str, now_ns: int) -> Actor:
     return Actor(principal=principal.principal, type=principal.type, chain=known.chain)
 
 
+def why_not_admitted(state: State, known: KnownToken, now_ns: int) -> str:
+    """Return why a token that once was taken admits nobody any more, or nothing if it still does."""
+    if known.revoked_at is not None:
+        return "revoked"
+    if from_ns(now_ns) >= known.expires_at:
+        return "expired"
+    try:
+        _check_session(state, known, now_ns)
+    except Unauthenticated:
+        return "session ended"
+    return "suspended" if why_suspended(state, known.principal, known.chain) else ""
+
+
 def _signed(state: State, token: str, now_ns: int) -> Claims:
     keys = state.get(rows.TokenKeys, "current")
     if keys is None:

@@ -43,7 +43,8 @@ def workload_of(app: App, assertion: str) -> Workload:
         try:
             known = trust.check(assertion, rule, keys, now_s=now_s)
         except Unauthenticated as error:
-            if error.code not in ("token_key", "token_signature") or fresh or pinned[rule.trust]:  # the issuer may have new keys: look once more
+            # the issuer may have new keys: look once more
+            if error.code not in ("token_key", "token_signature") or fresh or pinned[rule.trust]:
                 raise
             continue
         return Workload(rule.principal, rule.trust, known.replay_key, datetime.fromtimestamp(known.expires_s, UTC))

@@ -7,4 +7,7 @@
 `upstream`  our own pooled client to model servers
 `app`       routes and problems
 `__main__`  the process: `python -m jurat.gateway <workspace>`
+`mlflow_guard`    the guard before an MLflow server: passes everything, holds what touches production
+`mlflow_acts`     what a request would do there · `mlflow_upstream` that server, asked and handed what is passed on
+`mlflow_serve`    the guard as a process of its own
 """

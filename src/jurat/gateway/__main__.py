@@ -17,8 +17,11 @@ from typing import Final
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jurat.app.authorize import authorize
+from jurat.app.connections import Connections, held_protocol
+from jurat.app.present import GATEWAY as GATEWAY_DOOR
 from jurat.app.present import addresses_of, prove
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.serving import ServingSnapshot, StoreSource
@@ -70,9 +73,10 @@ async def _serve(born: Born, app: App) -> None:
         now_s=time.monotonic,
         prove=functools.partial(_prove, app),
     )
+    connections = Connections(app, GATEWAY_DOOR)
     config = uvicorn.Config(
         Gateway(door),
-        http="httptools",
+        http=held_protocol(HttpToolsProtocol, connections),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -83,6 +87,8 @@ async def _serve(born: Born, app: App) -> None:
     with contextlib.ExitStack() as stack:
         snapshot.start()
         stack.callback(snapshot.stop)
+        connections.start()
+        stack.callback(connections.stop)
         stack.callback(models.close)
         try:
             await _Server(config, born, listener.getsockname()[1]).serve(sockets=[listener])

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from jurat.app.admit import Presented
+from jurat.app.connections import hold
 from jurat.app.present import GATEWAY
 from jurat.app.problems import opaque_problem, to_problem
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
@@ -157,6 +158,7 @@ async def _presented(door: Door, scope: Scope, headers: dict[bytes, bytes]) -> P
     if scheme.lower() not in (b"bearer", b"dpop") or not raw.strip() or not raw.strip().isascii():
         raise Unauthenticated("no access token was given", hint="send `Authorization: Bearer jrt_…`")
     token = raw.strip().decode("ascii")
+    hold(scope, token)
     if scheme.lower() == b"bearer":
         return Presented(token, door=GATEWAY)
     proof = headers.get(b"dpop", b"")

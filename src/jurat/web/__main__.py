@@ -7,12 +7,16 @@ import socket
 import sys
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from jurat.app.connections import Connections, held_protocol
+from jurat.app.present import API
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError
 from jurat.core.last_words import format_last_words
 from jurat.web.asgi import make_asgi
+from jurat.web.decision_door import DecisionDoor
 
 _GRACE_S = 2
 
@@ -27,12 +31,19 @@ def main() -> int:
             attach_app(born.workspace, application="web") as app,
             listen_on(app.settings.bind, app.settings.api_port, setting="api_port") as door,
         ):
+            connections = Connections(app, API)
+            decisions = DecisionDoor(app)
             config = uvicorn.Config(
-                make_asgi(app), http="httptools", loop="uvloop", lifespan="off", log_level="warning", access_log=False,
+                make_asgi(app, decisions=decisions), http=held_protocol(HttpToolsProtocol, connections), loop="uvloop", lifespan="off",
+                log_level="warning", access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=15, limit_concurrency=512,
             )  # fmt: skip
             watch_parent(born.parent_fd)
-            _Server(config, born, door.getsockname()[1]).run(sockets=[door])
+            connections.start()
+            try:
+                _Server(config, born, door.getsockname()[1], decisions).run(sockets=[door])
+            finally:
+                connections.stop()
     except JuratError as error:
         print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - the tree reads it from run/web.log
         return error.exit_code
@@ -42,9 +53,13 @@ def main() -> int:
 class _Server(uvicorn.Server):
     """Says that it is ready once it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, born: Born, port: int) -> None:
+    def __init__(self, config: uvicorn.Config, born: Born, port: int, decisions: DecisionDoor) -> None:
         super().__init__(config)
-        self._born, self._port = born, port
+        self._born, self._port, self._decisions = born, port, decisions
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._decisions.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

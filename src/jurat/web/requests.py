@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from jurat.app.admit import Presented
+from jurat.app.connections import hold
 from jurat.app.intake import parse_json
 from jurat.app.present import API, addresses_of, present
 from jurat.app.wiring import App
@@ -28,6 +29,17 @@ def addresses(app: App, request: Request) -> frozenset[str]:
 
 
 async def presented(app: App, request: Request) -> Presented:
+    """Return the token that was sent, and hold the connection by it: when the token ends, the connection does.
+
+    Raises:
+        Unauthenticated, Denied: as `_received`.
+    """
+    token = await _received(app, request)
+    hold(request.scope, token)
+    return token
+
+
+async def _received(app: App, request: Request) -> Presented:
     """Return the token that was sent, with what was proved about it: bearer, bound to a key (DPoP), or a browser's cookie.
 
     Raises:
