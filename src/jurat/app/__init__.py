@@ -5,6 +5,7 @@
 `authorize`  may they? roles, resource and context become a decision with its reasons
 `attributes` what policies may know, from our own records and the clock
 `policies`   the set in force, and any that ever was · `replay` recorded questions put to another set
+`why`        who can, what can somebody, why was it so
 `census`     who can do what, class by class · `decision_point` what enforcement points ask · `answers_kept` their answers, recorded
 `keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
 `gather`     what the law asks the vault, and what dies there

@@ -6,6 +6,7 @@
 `session`    what every command needs: workspace, token, and the app when it is wanted
 `show`       tables, fields and JSON: fair on a terminal, plain and stable in a pipe
 `files`      what a command is told in files: strict, bounded, named by line
+`access_why` who-can, what-can, why
 `replayed`   a replay of decisions, shown
 `people`     names for `prn_…` ids, for those who may see them
 `workspace`  init, serve, status
@@ -17,6 +18,7 @@
 `events`     events, sql
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
+`mlflow`     MLflow: list, bind, protect, guard, import-run
 `gaps`       the gap report, shown
 `login`      login, logout, whoami · `signed_in` session: list, revoke · `identity` providers, trust, token keys
 `access` `access_requests` access: ask, answer, rules · `breakglass` `review` `inbox`  emergencies, reviews, notices

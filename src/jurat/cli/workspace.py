@@ -10,6 +10,7 @@ import click
 from jurat.cli.session import Session
 from jurat.cli.show import show_fields, show_json, show_table
 from jurat.cli.verbs import verb
+from jurat.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from jurat.app.clockwork import Clockwork
@@ -51,9 +52,23 @@ def serve(session: Session) -> None:
         else:
             names = {"web": "API", "gateway": "inference gateway"}
             show_fields(session, [(names.get(name, name), url) for name, url in addresses.items()])
+            if link := _first_link(workspace):
+                session.say(f"nobody can sign in yet: make the first passkey at {link} (it works once, for 15 minutes)")
             session.say("serving; Ctrl-C stops it")
 
     run_tree(workspace, settings, on_ready=ready)
+
+
+def _first_link(workspace: Workspace) -> str:
+    """Return the address where the first operator makes the first passkey, as long as nobody has one."""
+    from jurat.app.passkeys import first_link
+    from jurat.app.wiring import attach_app
+
+    token = workspace.credentials / "operator.token"
+    if not token.is_file():
+        return ""
+    with attach_app(workspace, application="cli") as app:
+        return first_link(app, token.read_text().strip())
 
 
 @verb("status", example="jurat status --json")

@@ -9,7 +9,9 @@
 `login`     the browser's way in, by an identity provider
 `oauth`     tokens for programs: `/oauth/token`, keys, metadata
 `ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
+`passkeys`  signing in without a password: `data/` has its pages
 `scim`      the door for identity providers · `scim_forms` SCIM's own forms, and what of them we keep
+`authzen` OpenID AuthZEN: evaluation, evaluations, search, metadata · `decision_door` the workspace behind it
 `logs`      the public logs as tlog-tiles: hashes only, no token
 `mlflow`    MLflow's registry REST API, beside the table · `mlflow_calls` its calls, one by one
 `witness`   a witness's own door: `jurat witness serve`

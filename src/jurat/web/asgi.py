@@ -24,12 +24,15 @@ from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.core.jsonio import dump_json
+from jurat.web.authzen import authzen_routes
+from jurat.web.decision_door import DecisionDoor, public_url
 from jurat.web.ingest import ingest_routes
 from jurat.web.login import login_routes
 from jurat.web.logs import log_routes
 from jurat.web.mlflow import MlflowDoor
 from jurat.web.oauth import oauth_routes
 from jurat.web.openapi import make_document
+from jurat.web.passkeys import passkey_routes
 from jurat.web.requests import MAX_BODY_BYTES, json_body, presented, read_query
 from jurat.web.scim import scim_routes
 from jurat.web.shapes import PROBLEM_TYPE, SECURITY_HEADERS, TooLarge, WrongType, framework_error, problem, success
@@ -39,8 +42,8 @@ _log: Final = logging.getLogger("jurat.web")
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def make_asgi(app: App, routes: Sequence[Route] = ROUTES) -> ASGIApp:
-    """Return the ASGI app of a workspace."""
+def make_asgi(app: App, routes: Sequence[Route] = ROUTES, decisions: DecisionDoor | None = None) -> ASGIApp:
+    """Return the ASGI app of a workspace. `decisions`: the door for enforcement points, of whoever will close it."""
     document = dump_json(make_document(routes))
 
     async def openapi(_request: Request) -> Response:
@@ -55,7 +58,8 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES) -> ASGIApp:
         by_path.setdefault(route.path, {})[route.method] = functools.partial(_answer, app, route)
     paths = [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
     paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
-    paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *login_routes(app), *scim_routes(app)]
+    paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *login_routes(app), *scim_routes(app), *passkey_routes(app)]
+    paths += authzen_routes((decisions or DecisionDoor(app)).admit, lambda request: public_url(app, request))
     return MlflowDoor(app, _Outermost(Router(paths, redirect_slashes=False)))
 
 
@@ -118,7 +122,7 @@ class _Outermost:
                 started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a page has a policy of its own, no less strict
             await send(message)
 
         scope["app"] = self  # so the router raises what it finds wrong, instead of answering in a shape of its own

@@ -30,6 +30,7 @@ from jurat.web.asgi import make_asgi
 
 USER, GROUP = "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+CLIENT = httpx2.Client(timeout=30)  # one for all: a fresh one reads the certificates of the whole world
 TABLE = "lifetime: 180d\ngroups:\n  Engineers:\n    - role: ml_engineer\n    - role: data_scientist\n      scope: models/dev/\n"
 
 
@@ -45,7 +46,7 @@ class Provider(NamedTuple):
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any], Any]:
         raw = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/scim+json", "authorization": f"Bearer {self.token}", **headers}
-        answer = httpx2.request(method, f"{self.url}{path}", content=raw, headers={k.replace("_", "-"): v for k, v in sent.items()})
+        answer = CLIENT.request(method, f"{self.url}{path}", content=raw, headers={k.replace("_", "-"): v for k, v in sent.items()})
         return answer.status_code, answer.json() if answer.content else {}, answer.headers
 
     def user(self, name: str, /, **more: Any) -> str:
@@ -88,6 +89,7 @@ def served(live: Live) -> Iterator[str]:
     while not server.started:
         time.sleep(0.01)
     yield f"http://127.0.0.1:{door.getsockname()[1]}/scim/v2"
+    CLIENT.close()
     server.should_exit = True
     thread.join(10)
 
