@@ -14,6 +14,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -29,7 +30,7 @@ CREATE TABLE IF NOT EXISTS stream (
   previous_epoch INTEGER NOT NULL, previous_last_seq INTEGER NOT NULL, is_closed INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS event (
-  class TEXT, seq INTEGER, statement TEXT NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (class, seq)
+  class TEXT, seq INTEGER, statement TEXT NOT NULL, raw BLOB NOT NULL, crc INTEGER, PRIMARY KEY (class, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refused (class TEXT NOT NULL, seq INTEGER NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL, raw BLOB NOT NULL);
 """
@@ -66,13 +67,19 @@ class Spool:
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             path.chmod(0o600)
+            if (found := self._database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # before anything is written to it
+                raise sqlite3.DatabaseError(found)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_TABLES)
+            if "crc" not in [row[1] for row in self._database.execute("PRAGMA table_info(event)")]:  # a spool of an earlier version
+                self._database.execute("ALTER TABLE event ADD COLUMN crc INTEGER")
             if self._database.execute("SELECT count(*) FROM spool").fetchone()[0] == 0:
                 self._database.execute("INSERT INTO spool VALUES (0)")
             row = self._database.execute("SELECT count(*), coalesce(sum(length(raw)), 0) FROM event").fetchone()
         except sqlite3.Error as error:
+            if hasattr(self, "_database"):
+                self._database.close()
             os.close(self._lock_descriptor)
             raise _failed(path, error) from error
         self.waiting, self.waiting_bytes = int(row[0]), int(row[1])
@@ -84,7 +91,7 @@ class Spool:
     def epoch(self) -> int:
         """The epoch of the numbers in here; 0 before the ledger has given one."""
         with self.changed:
-            return int(self._database.execute("SELECT epoch FROM spool").fetchone()[0])
+            return int(self._query("SELECT epoch FROM spool").fetchone()[0])
 
     def put(self, retention: str, raws: Sequence[bytes], *, timeout_s: float) -> int:
         """Return the number of the last of these events, once all of them are durable here.
@@ -109,7 +116,7 @@ class Spool:
     def state(self, retention: str, kind: str) -> None:
         """Put a statement about a class's stream, unless the last thing that waits in it is one already."""
         with self.changed:
-            row = self._database.execute("SELECT statement FROM event WHERE class = ? ORDER BY seq DESC LIMIT 1", [retention]).fetchone()
+            row = self._query("SELECT statement FROM event WHERE class = ? ORDER BY seq DESC LIMIT 1", [retention]).fetchone()
             if row is None or not row[0]:
                 self._write(retention, [(kind, self._statement(self._stream(retention), kind))])
                 self.changed.notify_all()
@@ -117,7 +124,7 @@ class Spool:
     def streams(self) -> list[Stream]:
         """Return how each class stands that was ever used."""
         with self.changed:
-            rows = self._database.execute("SELECT * FROM stream ORDER BY class").fetchall()
+            rows = self._query("SELECT * FROM stream ORDER BY class").fetchall()
         return [Stream._make((*row[:-1], bool(row[-1]))) for row in rows]
 
     def oldest(self, max_events: int, max_bytes: int) -> Waiting | None:
@@ -138,7 +145,12 @@ class Spool:
         return Waiting(retention, found[0][0], raws)
 
     def _read(self, retention: str, max_events: int) -> list[tuple[int, bytes]]:
-        return self._database.execute("SELECT seq, raw FROM event WHERE class = ? ORDER BY seq LIMIT ?", [retention, max_events]).fetchall()
+        """Return events whose bytes are those that were put: SQLite takes a page that is missing for zeros, and says nothing."""
+        rows = self._query("SELECT seq, raw, crc FROM event WHERE class = ? ORDER BY seq LIMIT ?", [retention, max_events]).fetchall()
+        for seq, raw, crc in rows:
+            if crc is not None and zlib.crc32(raw) != crc:
+                raise _failed(self._path, sqlite3.DatabaseError(f"event {seq} of `{retention}` is not what was put"))
+        return [(seq, raw) for seq, raw, _ in rows]
 
     def settle(self, waiting: Waiting, commitments: Sequence[bytes]) -> None:
         """Delete events that have their receipt."""
@@ -157,19 +169,19 @@ class Spool:
     def replace_refused(self, retention: str, seq: int, code: str, detail: str) -> None:
         """Put a note of the refusal in the place of an event that the ledger will never take; the event is kept aside."""
         with self.changed:
-            (raw,) = self._database.execute("SELECT raw FROM event WHERE class = ? AND seq = ?", [retention, seq]).fetchone()
+            (raw,) = self._query("SELECT raw FROM event WHERE class = ? AND seq = ?", [retention, seq]).fetchone()
             note = b'{"refused":"%s","size_bytes":%d}' % (code.encode(), len(raw))
             self._transact(
                 ("INSERT INTO refused VALUES (?, ?, ?, ?, ?)", [retention, seq, code, detail, raw]),
                 ("DELETE FROM refused WHERE rowid <= (SELECT max(rowid) FROM refused) - ?", [_MOST_REFUSED]),
-                ("UPDATE event SET raw = ? WHERE class = ? AND seq = ?", [note, retention, seq]),
+                ("UPDATE event SET raw = ?, crc = ? WHERE class = ? AND seq = ?", [note, zlib.crc32(note), retention, seq]),
             )
             self.waiting_bytes += len(note) - len(raw)
 
     def refused(self) -> list[tuple[str, int, str, str, bytes]]:
         """Return what the ledger refused for good: class, number, code, detail, bytes."""
         with self.changed:
-            return self._database.execute("SELECT * FROM refused ORDER BY rowid").fetchall()
+            return self._query("SELECT * FROM refused ORDER BY rowid").fetchall()
 
     def begin_epoch(self, epoch: int) -> None:
         """Number everything that waits anew, from 1 in each class, in a fresh epoch; statements of the old one are dropped."""
@@ -177,15 +189,16 @@ class Spool:
             old = self.epoch
             changes: list[tuple[str, list[object]]] = [("UPDATE spool SET epoch = ?", [epoch])]
             for stream in self.streams():
-                rows = self._database.execute(
-                    "SELECT raw FROM event WHERE class = ? AND statement = '' ORDER BY seq", [stream.retention]
+                rows = self._query(
+                    "SELECT raw, crc FROM event WHERE class = ? AND statement = '' ORDER BY seq", [stream.retention]
                 ).fetchall()
                 before = (old, stream.receipted) if old and stream.receipted else (stream.previous_epoch, stream.previous_last_seq)
                 fresh = Stream(stream.retention, 0, 0, NO_HASH, *before, False)
                 changes.append(("DELETE FROM event WHERE class = ?", [stream.retention]))
-                items = [(OPENED, self._statement(fresh, OPENED, epoch)), *(("", raw) for (raw,) in rows)] if rows else []
+                opened = self._statement(fresh, OPENED, epoch)
+                items = [(OPENED, opened, zlib.crc32(opened)), *(("", *row) for row in rows)] if rows else []
                 changes += [
-                    ("INSERT INTO event VALUES (?, ?, ?, ?)", [stream.retention, seq, *item]) for seq, item in enumerate(items, start=1)
+                    ("INSERT INTO event VALUES (?, ?, ?, ?, ?)", [stream.retention, seq, *item]) for seq, item in enumerate(items, start=1)
                 ]
                 if rows:
                     changes.append(
@@ -194,7 +207,7 @@ class Spool:
                 else:  # nothing is said of a class until it is used again
                     changes.append(("INSERT OR REPLACE INTO stream VALUES (?, 0, 0, ?, ?, ?, 0)", [stream.retention, NO_HASH, *before]))
             self._transact(*changes)
-            row = self._database.execute("SELECT count(*), coalesce(sum(length(raw)), 0) FROM event").fetchone()
+            row = self._query("SELECT count(*), coalesce(sum(length(raw)), 0) FROM event").fetchone()
             self.waiting, self.waiting_bytes = int(row[0]), int(row[1])
             self.changed.notify_all()
 
@@ -215,7 +228,7 @@ class Spool:
         last = stream.last_seq + len(items)
         self._transact(
             *(
-                ("INSERT INTO event VALUES (?, ?, ?, ?)", [retention, seq, kind, raw])
+                ("INSERT INTO event VALUES (?, ?, ?, ?, ?)", [retention, seq, kind, raw, zlib.crc32(raw)])
                 for seq, (kind, raw) in enumerate(items, start=stream.last_seq + 1)
             ),
             (
@@ -236,11 +249,17 @@ class Spool:
         return format_statement(Statement(kind=kind, at=format_at(self._clock.now_ns()), data=said))
 
     def _stream(self, retention: str) -> Stream:
-        row = self._database.execute("SELECT * FROM stream WHERE class = ?", [retention]).fetchone()
+        row = self._query("SELECT * FROM stream WHERE class = ?", [retention]).fetchone()
         return Stream._make((*row[:-1], bool(row[-1]))) if row else Stream(retention, 0, 0, NO_HASH, 0, 0, False)
 
     def _has_room(self, events: int, size: int) -> bool:
         return self.waiting + events <= self._max_events and self.waiting_bytes + size <= self._max_bytes
+
+    def _query(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _failed(self._path, error) from error
 
     def _transact(self, *changes: tuple[str, Sequence[object]]) -> None:
         try:
@@ -272,4 +291,10 @@ def _own(path: Path) -> int:
 
 
 def _failed(path: Path, error: Exception) -> Unavailable:
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return Unavailable(
+            f"the spool `{path}` is damaged: {str(error).splitlines()[0][:200].lower()}",
+            hint="it is left as it is: move it away and keep it (`sqlite3 SPOOL .recover` shows what can be read); a new one begins empty",
+            code="spool_damaged",
+        )
     return Unavailable(f"the spool `{path}` failed: {error}", hint="is its disk full? nothing was put", code="storage_failed")
