@@ -101,7 +101,7 @@ def _is_harmless(event: dict[str, Any], raw: bytes) -> bool:
         if type(value) is dict:
             count += len(value)
             if not _harmless.issuperset(value):
-                if any(map(_is_secret, value)):
+                if any(map(is_secret_name, value)):
                     return False
                 if len(_harmless) > _MOST_NAMES:
                     _harmless.clear()
@@ -111,7 +111,8 @@ def _is_harmless(event: dict[str, Any], raw: bytes) -> bool:
     return count == raw.count(b'":')
 
 
-def _is_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether a field of this name holds a secret, by what it is called."""
     return name.lower().translate(_SEPARATORS) in _SECRETS
 
 
@@ -132,7 +133,7 @@ def refuse_secrets(raw: bytes) -> None:
 def _walk(value: Any, path: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
-            if _is_secret(key):
+            if is_secret_name(key):
                 raise Malformed(
                     f"an event holds a secret at `{path}.{key}`",
                     hint="leave it out, or send a digest under another name: what is recorded cannot be taken back",
