@@ -17,7 +17,8 @@ from jurat.identity.jose import Jwk, refuse
 WHAT: Final = "the workload's token"
 LEEWAY_S: Final = 30
 LONGEST_S: Final = 86_400  # a CI job's token lives minutes, a cluster's up to a day
-_TYPES: Final = ("", "jwt", "jose")
+_TYPES: Final = {"oidc": ("", "jwt", "at+jwt"), "spiffe": ("", "jwt", "jose")}
+_ANY_TYPE: Final = ("", "jwt", "at+jwt", "jose")
 _SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+\Z")
 
 
@@ -45,7 +46,7 @@ def choose(token: str, rules: Sequence[Rule]) -> Rule:
     Raises:
         Unauthenticated: none, or more than one: then nobody could say whose word it is.
     """
-    said = jose.read(token, what=WHAT, types=_TYPES).claims
+    said = jose.read(token, what=WHAT, types=_ANY_TYPE).claims
     fitting = [rule for rule in rules if _issuer_fits(said, rule) and rule.audience in jose.audiences(said) and not _unmet(said, rule)]
     if len(fitting) == 1:
         return fitting[0]
@@ -72,7 +73,7 @@ def check(token: str, rule: Rule, keys: Sequence[Jwk], *, now_s: float) -> Belie
     Raises:
         Unauthenticated: it does not.
     """
-    said = jose.verify(token, keys, what=WHAT, types=_TYPES).claims
+    said = jose.verify(token, keys, what=WHAT, types=_TYPES[rule.form]).claims
     jose.check_times(said, now_s, leeway_s=LEEWAY_S, what=WHAT, longest_s=LONGEST_S)
     subject = jose.text_claim(said, "sub", WHAT)
     if rule.form == "spiffe" and not _SPIFFE_ID.match(subject):

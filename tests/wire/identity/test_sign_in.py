@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
+import queue
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -13,6 +20,8 @@ from tests.wire.identity.provider import SECRET, Browser, Provider, provider
 
 from jurat.app import login
 from jurat.app.walk import act
+from jurat.cli.main import run
+from jurat.cli.session import Session
 from jurat.core.errors import Conflict, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.files import write_secret
 from jurat.domain.commands_identity import InviteIdentity, RegisterProvider, RemoveProvider
@@ -144,6 +153,85 @@ def test_a_terminal_signs_in_by_a_code_that_is_typed_elsewhere(site: IdentitySit
     assert opened.reply["refresh_token"]
     with pytest.raises(Unauthenticated):
         login.poll_device(site.app, "corporate", device.code)
+
+
+class Terminal(Session):
+    """A session of the command line, whose talk a test can answer."""
+
+    def say(self, text: str) -> None:
+        said.put(text)
+
+
+said: queue.Queue[str] = queue.Queue()
+
+
+def jurat(site: IdentitySite, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, Any]:
+    session = Terminal(workspace_given=str(site.app.workspace.root), opener=lambda _workspace: contextlib.nullcontext(site.app))
+    code = run([*argv, "--json"], session)
+    out = capsys.readouterr().out
+    return code, json.loads(out) if out else None
+
+
+def test_the_command_line_signs_in_renews_itself_and_signs_out(
+    site: IdentitySite, corporate: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause = time.sleep
+    monkeypatch.setattr("jurat.cli.login.time.sleep", lambda _s: pause(0.2))
+
+    def person() -> None:
+        text = said.get(timeout=20)
+        found = re.match(r"open (\S+)\nand confirm the code (\S+)", text)
+        assert found, text
+        browser = Browser(site.one)
+        xsrf = re.search(r'name="xsrf" value="([^"]+)"', browser.go(found[1]).text)
+        assert xsrf
+        fields = {"xsrf": xsrf[1], "user_code": found[2], "confirm": "yes"}
+        browser.sign_in_device(browser.go(found[1].partition("?")[0], fields), "ada-at-work")
+
+    with ThreadPoolExecutor(1) as pool:
+        confirming = pool.submit(person)
+        code, told = jurat(site, capsys, "login", "corporate", "--save", "ada-signed-in")
+        confirming.result()
+    assert (code, told["signed_in_as"]) == (0, site.ids["ada"])
+    files = sorted(site.app.workspace.credentials.glob("ada-signed-in.*"))
+    assert [(path.suffix, path.stat().st_mode & 0o777) for path in files] == [(".refresh", 0o600), (".token", 0o600)]
+    code, me = jurat(site, capsys, "whoami", "--as", "ada-signed-in")
+    assert (code, me["chain"], me["roles"]) == (0, [site.ids["ada"]], ["data_scientist"])
+    code, seen = jurat(site, capsys, "session", "list", "--as", "ada-signed-in")
+    assert told["session"] in {row["session"] for row in seen}
+
+    token_file, first = site.app.workspace.credentials / "ada-signed-in.token", [path.read_text() for path in files]
+    stale = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + 30}).encode()).decode()
+    token_file.write_text(f"a.{stale}.b")  # about to end
+    assert jurat(site, capsys, "whoami", "--as", "ada-signed-in")[0] == 0
+    assert all(new != old for new, old in zip([path.read_text() for path in files], first, strict=True)), "token and renewal are fresh"
+
+    assert jurat(site, capsys, "logout", "--as", "ada-signed-in")[0] == 0
+    assert not [path for path in site.app.workspace.credentials.glob("ada-signed-in.*") if path.suffix != ".lock"]
+    assert jurat(site, capsys, "whoami", "--as", "ada-signed-in")[0] == 3
+    code, opened = jurat(site, capsys, "session", "list")
+    assert told["session"] not in {row["session"] for row in opened}
+
+
+def test_an_operator_adds_and_lists_providers_invites_and_ends_sessions(
+    site: IdentitySite, corporate: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, listed = jurat(site, capsys, "identity", "list")
+    assert (code, [row["provider"] for row in listed["providers"]]) == (0, ["corporate"])
+    code, invited = jurat(site, capsys, "identity", "invite", "ada", "--for", "1h")
+    assert (code, invited["invitation"][:4]) == (0, "jri_")
+    session = site.sign_in("ada").reply["session"]
+    assert jurat(site, capsys, "session", "revoke", session, "--reason", "test")[0] == 0
+    assert jurat(site, capsys, "session", "revoke", session, "--reason", "test")[0] == 4
+    trust = ("identity", "trust", "pipe", "--audience", "jurat", "--claim", "repository=our/credit", "--reason", "test")
+    code, declared = jurat(site, capsys, *trust, "--issuer", "https://ci.example.org")
+    assert (code, len(declared["events"])) == (0, 1)
+    assert jurat(site, capsys, *trust)[0] == 2, "neither issuer nor trust domain"
+    assert jurat(site, capsys, *trust, "--spiffe", "spiffe://example.org", "--bundle", str(tmp_path / "no"))[0] == 4
+    code, listed = jurat(site, capsys, "identity", "list")
+    assert jurat(site, capsys, "identity", "end-trust", listed["trusts"][0]["trust"], "--reason", "test")[0] == 0
+    assert jurat(site, capsys, "identity", "rotate-keys", "--reason", "yearly")[0] == 0
+    assert jurat(site, capsys, "identity", "rotate-keys", "--reason", " ")[0] == 2
 
 
 def test_the_link_is_on_record_and_the_account_is_in_the_vault_only(site: IdentitySite, corporate: Provider) -> None:
