@@ -32,7 +32,7 @@
 `ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
-`complete`   is what producers sent all there? gaps, silence, the outbox against the ledger
+`complete`   is what producers sent all there? gaps, silence, the outbox against the ledger · `watch` who is silent now
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `cases`      abstentions that wait for a person
 `timekeeper` what time does by itself: ends, reminders, reviews that fall due
@@ -40,7 +40,8 @@
 `emergency`  break-glass: what was done in a window, its review, the drill
 `keeping`    retention at work: what is due, and the run that takes it away · `pruning` the prefixes of logs · `clockwork` when it ran
 `erase`      what events say is taken away: request, approval, run, search, certificate · `masks` hidden from the approval on
-`records`    reading the ledger, which is an act
+`records`    reading the ledger, which is an act · `where` conditions on events · `follow` events as they are sealed
+`rotate`     new keys for the logs
 `refold`     state folded again from the ledger, to compare or to repair
 `mlflow_door` how MLflow's clients show a token, and are told errors · `mlflow_runs` runs and bytes of a tracking server
 """

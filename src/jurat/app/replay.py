@@ -88,7 +88,7 @@ class Recorded(Protocol):
 class _Decision(msgspec.Struct, gc=False):
     effect: str = ""
     id: str = ""
-    asked: msgspec.Raw | None = None
+    asked: msgspec.Raw = msgspec.Raw()
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -176,14 +176,14 @@ def _group(events: Iterable[Recorded], *, with_time: bool) -> tuple[list[_Group]
             continue
         count = envelope.data.count if envelope.data and envelope.kind == "access.decided.v1" else 1
         weight = count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 1
-        if decision.asked is None:
+        asked = bytes(decision.asked)
+        if not asked or asked == b"null":
             used_again = envelope.kind == "prediction.requested.v1"  # by a remembered answer: an act of its own
             if decision.id and used_again and (group := by_id.get(decision.id)):
                 group.acts += weight
             elif used_again or not decision.id:
                 unknown += weight
             continue
-        asked = bytes(decision.asked)
         group = groups.setdefault((asked, decision.effect, envelope.at if with_time else ""), _Group(asked, decision.effect, envelope.at))
         group.acts += weight
         if len(group.seen) < EXAMPLES:

@@ -209,7 +209,7 @@ class _Remembered:
 class StoreSource:
     """The state as PostgreSQL holds it."""
 
-    _NEEDED: ClassVar[dict[type[rows.Row], str]] = {
+    NEEDED: ClassVar[dict[type[rows.Row], str]] = {
         rows.Principal: "principal",
         rows.Grant: "grant",
         rows.Glass: "glass",
@@ -228,7 +228,7 @@ class StoreSource:
     def read(self) -> tuple[int, MemoryState]:
         state = MemoryState()
         with self._store.reading() as snapshot:
-            for row_type, key in self._NEEDED.items():
+            for row_type, key in self.NEEDED.items():
                 state.apply(Put(rows.TABLE_OF[row_type], getattr(row, key), row) for row in snapshot.find(row_type))
             if (keys := snapshot.get(rows.TokenKeys, "current")) is not None:
                 state.apply([Put(rows.TABLE_OF[rows.TokenKeys], "current", keys)])

@@ -11,3 +11,4 @@ def access() -> None:
 
 
 from jurat.cli import access_requests as _access_requests  # noqa: E402, F401 - its verbs join the noun above
+from jurat.cli import access_why as _access_why  # noqa: E402, F401

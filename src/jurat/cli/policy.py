@@ -327,10 +327,15 @@ def _folder(session: Session, folder: Path | None) -> Path:
     return folder if folder is not None else session.workspace.policies
 
 
-def _load(session: Session, folder: Path | None) -> PolicySet:
+def load_folder(folder: Path) -> PolicySet:
+    """Return the policies in a folder."""
     from jurat.policy.policyset import PolicySet
 
-    return PolicySet.load(*_read_folder(_folder(session, folder)))
+    return PolicySet.load(*_read_folder(folder))
+
+
+def _load(session: Session, folder: Path | None) -> PolicySet:
+    return load_folder(_folder(session, folder))
 
 
 def _read_tests(folder: Path) -> dict[str, str]:

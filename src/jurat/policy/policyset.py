@@ -122,7 +122,7 @@ class PolicySet:
 
 @lru_cache(maxsize=_SETS_KEPT)
 def _load(files: tuple[tuple[str, str], ...], schema: str) -> PolicySet:
-    return PolicySet._read(dict(files), schema)
+    return PolicySet._read(dict(files), schema)  # noqa: SLF001 - its own cache
 
 
 def load_default_policies() -> PolicySet:

@@ -1,0 +1,118 @@
+"""The workspace behind AuthZEN: who asks is proved and allowed, answers come from the newest picture, and each is recorded.
+
+One token is looked up every few seconds at most; revoking it is an event, which replaces the picture and what was remembered
+with it. A picture that could not be confirmed answers nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from jurat.app.admit import hash_token
+from jurat.app.answers_kept import AnswersKept
+from jurat.app.authorize import authorize
+from jurat.app.decision_point import Told, WholeSource, WorkspacePoint
+from jurat.app.look import See, refuse
+from jurat.app.serving import Picture, ServingSnapshot
+from jurat.app.wiring import App
+from jurat.domain.decisions import DecisionRef
+from jurat.domain.events import Actor
+from jurat.domain.kinds import CONTROL, RetentionClass
+from jurat.ledger.client import AsyncLedgerClient
+from jurat.ledger.layout import LogName
+from jurat.policy.engine import Decision
+from jurat.web.authzen import Keep
+from jurat.web.requests import presented
+
+
+class Evaluate(See, frozen=True, kw_only=True):
+    """Ask what the policies say of somebody else."""
+
+    permission = "access:evaluate"
+    place: str = "workspace"
+
+
+class Search(See, frozen=True, kw_only=True):
+    """Ask who may, or what somebody may."""
+
+    permission = "access:search"
+    place: str = "workspace"
+
+
+class DecisionDoor:
+    """One process's door. Made at its start; the picture is read when somebody asks first."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._snapshot = ServingSnapshot(WholeSource(app.store), lambda *_: _never(), app.clock)
+        self._start = threading.Lock()
+        self._started = False
+        self._ledger: AsyncLedgerClient | None = None
+        self._kept: AnswersKept | None = None
+
+    async def admit(self, request: Request, search: bool) -> tuple[WorkspacePoint, Keep]:
+        """Return what answers this caller, and what records it.
+
+        Raises:
+            Unauthenticated, Denied (recorded), Unavailable.
+        """
+        if not self._started:
+            await run_in_threadpool(self._begin)
+        picture = self._snapshot.picture()
+        permission = Search() if search else Evaluate()
+        caller, own = await self._caller(request, picture, permission)
+        if search:  # who asked for a list of what others may do is on record, as often as they ask
+            allowed = Decision(own.effect, own.policies, own.policy_set, [], [])
+            await (await self._keeper()).keep(caller, Told(allowed, own), "workspace")
+        point = WorkspacePoint(self._app, picture.state, self._app.clock.now_ns())
+
+        async def keep(told: Told, resource: str, request_id: str) -> None:
+            place = told.ref.asked.resource if told.ref.asked is not None else "workspace"
+            await (await self._keeper()).keep(caller, told, place, request_id)
+
+        return point, keep
+
+    async def close(self) -> None:
+        """Record what was counted, and let go."""
+        if self._kept is not None:
+            await self._kept.close()
+        if self._ledger is not None:
+            await self._ledger.close()
+        self._snapshot.stop()
+
+    async def _caller(self, request: Request, picture: Picture, permission: See) -> tuple[Actor, DecisionRef]:
+        token = await presented(self._app, request)
+        hashed = hash_token(token)
+        if not self._snapshot.remembers(picture, hashed):
+            await run_in_threadpool(self._snapshot.look_up, picture, hashed)
+        caller = self._snapshot.caller(picture, token)
+        answer = authorize(self._app, picture.state, caller, permission, self._app.clock.now_ns())
+        if answer.refusal is not None:
+            await run_in_threadpool(refuse, self._app, token, permission)
+            raise answer.refusal  # the picture was older than the refusal's state, or newer: no answer either way
+        return caller, answer.decision
+
+    async def _keeper(self) -> AnswersKept:
+        if self._kept is None:
+            self._ledger = await AsyncLedgerClient.connect(self._app.workspace.run, CONTROL.code)
+            ledger, log = self._ledger, LogName(self._app.settings.tenant, RetentionClass.ACCESS)
+            self._kept = AnswersKept(lambda kind, raw: ledger.put(log, kind, raw), self._app.clock)
+        return self._kept
+
+    def _begin(self) -> None:
+        with self._start:
+            if not self._started:
+                self._snapshot.start()
+                self._started = True
+
+
+def public_url(app: App, request: Request) -> str:
+    """Return the https URL that this is reached under from outside: `public_url` of the settings, or the host that was asked."""
+    return app.settings.public_url or f"https://{request.headers.get('host', 'localhost')}"
+
+
+def _never() -> None:
+    raise AssertionError("this snapshot serves no predictions")
