@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jurat.core.errors import Tampered, Unavailable
@@ -24,7 +24,7 @@ from jurat.ledger.rows import SCHEMA
 ROW_GROUP: Final = 100_000
 _BLOOM: Final = ("event_id", "principal", "resource", "prediction")
 _DICTIONARY: Final = ["kind_code", "producer", "epoch", "principal", "resource", "effect", "version", "outcome"]
-_DELTA: Final = {"idx": "DELTA_BINARY_PACKED", "seq": "DELTA_BINARY_PACKED", "received_ns": "DELTA_BINARY_PACKED"}
+_DELTA: Final = dict.fromkeys(("idx", "seq", "received_ns", "occurred_at"), "DELTA_BINARY_PACKED")
 _NO_STATISTICS: Final = {"commitment", "salt", "raw"}  # their smallest and largest value in a footer would help nobody
 
 
@@ -83,7 +83,7 @@ def read_part(path: Path, *, columns: list[str] | None = None, start: int = 0) -
             groups = [number for number in range(file.num_row_groups) if _reaches(file, number, start)]
             for batch in file.iter_batches(batch_size=8_192, row_groups=groups, columns=columns, use_threads=False):
                 table = pa.Table.from_batches([batch])
-                yield table if start == 0 else table.filter(pc.greater_equal(table["idx"], pa.scalar(start, pa.uint64())))
+                yield table if start == 0 else table.slice(int(np.searchsorted(table["idx"].to_numpy(), np.uint64(start))))
     except FileNotFoundError:
         raise missing_part(path) from None
     except (OSError, KeyError, pa.ArrowException) as error:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jurat.core.clock import from_ns
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Tampered, Unavailable
@@ -238,8 +237,11 @@ class Events:
                     code="lookup_too_large",
                     retry_after_s=_LOOKUP_TIMEOUT_S,
                 )
-            for log in table["log"].unique().to_pylist():
-                found += events_of_table(log, table.filter(pc.equal(table["log"], log)))
+            logs, at = table["log"].to_pylist(), 0
+            for log, run in groupby(logs):
+                count = len(list(run))
+                found += events_of_table(log, table.slice(at, count))
+                at += count
         needle = value.encode()  # ids are plain ASCII in our JSON: a search of the bytes spares decoding most of them
         for log, spans in snapshot.tail.items():
             for span in spans:

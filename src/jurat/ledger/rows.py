@@ -187,6 +187,7 @@ def _joined(spans: list[Span]) -> Span:
 def _record_batch(span: Span) -> pa.RecordBatch:
     entries = np.frombuffer(span.entries, _ENTRY)
     starts, ends = span.places()
+    raws = _slices(span.payload, starts, ends)
     columns = [
         pa.array(np.arange(span.first, span.end, dtype=np.uint64)),
         pa.array(entries["kind"].astype(np.uint16)),
@@ -195,26 +196,28 @@ def _record_batch(span: Span) -> pa.RecordBatch:
         pa.array(entries["seq"].astype(np.uint64)),
         pa.array(entries["received_ns"].astype(np.uint64)),
         _fixed(entries["commitment"].tobytes(), 32, span.count),
-        *_salts_and_raws(span.payload, starts, ends),
-        *(pa.array(column, field.type) for column, field in zip(shred_all(_slices(span.payload, starts, ends)), _SHREDDED, strict=True)),
+        _fixed(_salts(span.payload, starts), SALT_SIZE, span.count),
+        _joined_bytes(raws, ends - starts),
+        *(pa.array(column, field.type) for column, field in zip(shred_all(raws), _SHREDDED, strict=True)),
         *(pa.nulls(span.count, field.type) for field in _ERASURE),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _salts_and_raws(payload: bytes, starts: Places, ends: Places) -> tuple[pa.Array, pa.Array]:
-    """Return both columns without making an object of each: Arrow copies every second value of salt, bytes, salt, bytes…"""
-    count = len(starts)
-    edges = np.zeros(2 * count + 1, np.int64)
-    edges[1::2], edges[2::2] = starts, ends
-    both = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2 * count, [None, pa.py_buffer(edges), pa.py_buffer(payload)])
-    salts = both.take(pa.array(np.arange(0, 2 * count, 2)))
-    return _fixed(salts.buffers()[2], SALT_SIZE, count), both.take(pa.array(np.arange(1, 2 * count, 2))).cast(pa.binary())
+def _salts(payload: bytes, starts: Places) -> bytes:
+    return np.frombuffer(payload, np.uint8)[starts[:, np.newaxis] + np.arange(-SALT_SIZE, 0)].tobytes()
+
+
+def _joined_bytes(values: list[bytes], sizes: Places) -> pa.Array:
+    """Return a column of these; several times as fast as asking each for its size."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    return pa.BinaryArray.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
 
 
 def _slices(raw: bytes, starts: Places, ends: Places) -> list[bytes]:
     return [raw[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
-def _fixed(raw: bytes | pa.Buffer, width: int, count: int) -> pa.Array:
+def _fixed(raw: bytes, width: int, count: int) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(raw)])

@@ -40,14 +40,14 @@ class Source(NamedTuple):
 
 def with_partition(table: pa.Table, class_name: str) -> pa.Table:
     """Return the rows with the three columns that the archive's folders give to a part's rows."""
-    codes, places = np.unique(table["kind_code"].to_numpy(), return_inverse=True)
-    kinds = pa.array([kind_name(int(code)) for code in codes], pa.string())
+    names: dict[int, str] = {}
+    kinds = [names.get(code) or names.setdefault(code, kind_name(code)) for code in table["kind_code"].to_numpy().tolist()]
     days = (table["received_ns"].to_numpy() // _DAY_NS).astype(np.int32)
     return pa.Table.from_arrays(
         [
             *table.columns,
             pa.array([class_name] * table.num_rows, pa.string()),
-            kinds.take(pa.array(places.astype(np.int64))),
+            pa.array(kinds, pa.string()),
             pa.array(days, pa.int32()).cast(pa.date32()),
         ],
         schema=_TAIL_SCHEMA,
