@@ -14,7 +14,9 @@ from jurat.domain import facts_people as said
 from jurat.domain.commands_people import owned_by
 from jurat.domain.context import Context
 from jurat.domain.decide_people import ended
+from jurat.domain.duties import refuse_conflicting_grant
 from jurat.domain.events import Event
+from jurat.domain.grants import check_scope
 from jurat.domain.roles import expiry, is_live, people_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -119,6 +121,8 @@ def apply_group_roles(state: State, command: commands.ApplyGroupRoles, context: 
     table = parse_group_roles(command.source, roles=context.known_roles)
     if not command.reason.strip():
         raise Malformed("a table of group roles needs a reason", hint="say why these groups have these roles")
+    for scope in {each.scope for given in table.groups.values() for each in given}:
+        check_scope(state, scope)
     current = state.get(rows.GroupRolesInForce, "current")
     data = said.GroupRolesApplied(
         digest=table.digest, source=command.source, reason=command.reason, previous=current.digest if current else None
@@ -173,9 +177,12 @@ def _follow(
                 code="no_self_grant",
             )
         assert table is not None, "nothing is wanted without a table"
+        beside = [role for who, role, _ in wanted if who == person and role != role_name]
+        watched = refuse_conflicting_grant(state, person, role_name, context.now_ns, beside=beside)
         data = facts.RoleGranted(
             grant=context.fresh("grt"), principal=person, role=role_name, scope=scope, group=group_id,
             reason=f"member of group `{groups[group_id].name}`", expires_at=expiry(context.now_ns, table.lifetime_s),
+            watched=watched,
         )  # fmt: skip
         events.append(context.event(data, because=rests, resource=f"principals/{person}"))
     return events

@@ -42,15 +42,19 @@ def roles_of_person(state: State, person: str, now_ns: int, *, with_glass: bool 
     return found
 
 
-def refuse_conflicting_grant(state: State, principal: str, role: str, now_ns: int) -> list[str]:
+def refuse_conflicting_grant(state: State, principal: str, role: str, now_ns: int, *, beside: Iterable[str] = ()) -> list[str]:
     """Pass if the person behind a principal may hold this role beside what they hold.
 
+    Args:
+        beside: roles that the same act grants them.
     Returns: the conflicts that will be asked for when they act, as sentences.
     Raises:
         Denied: they may not; says which roles collide, and who holds the role already.
     """
     rules, person = rules_in_force(state), person_behind(state, principal)
     held = roles_of_person(state, person, now_ns, with_glass=False) if person else {}
+    for other_role in beside if person else ():
+        held.setdefault(other_role, person or principal)
     watched: list[str] = []
     for duty in rules.duties_in(role):
         for conflict in rules.conflicts:

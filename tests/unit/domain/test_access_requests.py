@@ -198,7 +198,8 @@ def test_a_renewal_takes_the_place_of_the_old_grant(law: Law) -> None:
 @pytest.mark.parametrize(
     ("scope", "fits"),
     [
-        ("*", True), ("models/", True), ("models/prod/", True), ("models/prd/", False), ("models", None), ("data/training/", True), ("/", None),
+        ("*", True), ("models/", True), ("models/prod/", True), ("models/prd/", False), ("models", None), ("data/training/", True),
+        ("/", None),
         ("principals/", True), ("principals/prn_ben", True), ("principals/prn_nobody", False), ("principals/new/", False), ("", None),
         ("models/prod/x", False), ("ledger/access", True), ("ledger/acess", False), ("infrastructure/dev/notebooks", True),
         ("infrastructure/moon/notebooks", False), ("workspace", True), ("**", None), ("*/", None), ("models/prod/../dev/", False),
@@ -216,7 +217,8 @@ def test_a_scope_matches_something_or_is_refused(law: Law, scope: str, fits: boo
 @pytest.mark.parametrize(
     ("inner", "outer", "within"),
     [
-        ("*", "*", True), ("models/", "*", True), ("*", "models/", False), ("models/prod/", "models/", True), ("models/", "models/prod/", False),
+        ("*", "*", True), ("models/", "*", True), ("*", "models/", False), ("models/prod/", "models/", True),
+        ("models/", "models/prod/", False),
         ("models/prod/x@1", "models/prod/", True), ("models/production/", "models/prod", False), ("modelsx/", "models/", False),
     ],
 )  # fmt: skip

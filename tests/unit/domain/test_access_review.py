@@ -31,8 +31,8 @@ def law() -> Law:
 def items(law: Law) -> list[ReviewItem]:
     return [
         ReviewItem(
-            grant=g.grant, principal=g.principal, role=g.role, scope=g.scope, decider="prn_forged", granted_at=g.granted_at, uses=0, last_used="",
-            needed=0, proposal="remove", why="never used", silence_removes=False,
+            grant=g.grant, principal=g.principal, role=g.role, scope=g.scope, decider="prn_forged", granted_at=g.granted_at, uses=0,
+            last_used="", needed=0, proposal="remove", why="never used", silence_removes=False,
         )
         for g in reviewed_grants(law.state, law.now_ns)
     ]  # fmt: skip

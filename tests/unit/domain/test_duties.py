@@ -121,11 +121,9 @@ def test_whoever_trained_a_version_never_approves_it_though_nothing_of_it_is_the
 def test_whoever_moved_a_version_does_not_approve_it_and_whoever_approved_it_does_not_move_it(law: Law) -> None:
     request = waiting(law)
     law.do("cleo", commands.Approve(request=request.request, shown_digest=request.shown_digest))
+    row = law.state.find(rows.Request)[0]  # as if olga had asked: what ben did is not what the row says
+    law.state.tables["requests"][row.request] = msgspec.structs.replace(row, requested_by="prn_olga", asking_person="prn_olga")
     with pytest.raises(Denied, match="`prn_ben` did `model:promote`"):
-        law.state.tables["requests"][request.request] = rows.Request(
-            **{f: getattr(law.state.find(rows.Request)[0], f) for f in rows.Request.__struct_fields__}
-            | {"requested_by": "prn_olga", "asking_person": "prn_olga"}
-        )
         approve(law, "ben", request)
     approve(law, "dan", request)
     law.do("ben", commands.Promote(version=request.version, to_stage="production"))
@@ -179,6 +177,9 @@ SCHEMA = SOURCES.pop(SCHEMA_NAME)
 POLICIES = PolicySet.load(SOURCES, SCHEMA)
 
 
+LAST_RULE = '  - roles: "*"\n    scope: "*"\n    approvers: [operator]'
+
+
 def rules(law: Law, text: str, by: str = "olga") -> list[Event]:
     context = dataclasses.replace(law.context(by), known_roles=POLICIES.roles)
     events = decide(law.state, ApplyAccessRules(source=text, reason="test"), context)
@@ -224,7 +225,7 @@ def test_a_tighter_file_tells_nobody(law: Law) -> None:
         ("usual: 1h", "usual: 0s", "outside what is sensible"),
         ("answer_within: 14d", "answer_within: 31d", "longer than the time between"),
         ("scope: models/prod/", "scope: models/prd/", "matches nothing"),
-        ('  - roles: "*"\n    scope: "*"\n    approvers: [operator]', '  - roles: [operator]\n    scope: "*"\n    approvers: [operator]', "fits every role"),
+        (LAST_RULE, LAST_RULE.replace('"*"', "[operator]", 1), "fits every role"),
         ("approvers: [ml_lead]", "approvers: []", "empty is never a pass"),
         ("conflicts:", "conflict:", "did you mean `conflicts`"),
         ("break_glass:\n", "break_glass: &x\n", "anchors"),
