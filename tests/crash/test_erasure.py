@@ -115,11 +115,11 @@ def test_an_erased_prediction_is_in_no_file_and_every_proof_still_holds(kept: Ke
 def test_an_erasure_beside_a_serving_tree_makes_the_worker_let_go_and_go_on(kept: Kept) -> None:
     settings = load_settings(kept.workspace)
     with Tree(kept.workspace, settings, mode="serve", throwaway=True) as tree, opened(kept) as app:
-        assert app.relay is None, "the tree's own worker keeps the archive"
+        assert app.relay is None, "the tree's own process keeps the archive"
         victim, *_ = kept.record(20)
         stored = app.events.find_prediction(victim)[0]
         request = kept.approved(app, "subject", victim)
-        worker = tree.pids["relay"]
+        worker = tree.pids["archive"]
         run_erasure(app, kept.tokens["operator"], request)
         kept.erased.add(stored.raw)
         assert_gone(kept, app, victim, stored)
@@ -128,7 +128,7 @@ def test_an_erasure_beside_a_serving_tree_makes_the_worker_let_go_and_go_on(kept
             with pytest.raises(Unavailable, match="does not let go"), impatient:
                 pass
         time.sleep(3)
-        assert Path(f"/proc/{worker}/fd").exists(), "the same worker"
+        assert Path(f"/proc/{worker}/fd").exists(), "the same process"
         with pytest.raises(Conflict, match="another process keeps"):  # has taken the archive up again
             Follower(app.workspace.ledger, "main")
 

@@ -34,7 +34,7 @@ from jurat.domain.state import State
 from jurat.ledger.claim import claimed_archive
 from jurat.ledger.crash_points import reach
 from jurat.ledger.erase import Rewritten, Word, erase_rows
-from jurat.ledger.gone import mask, unmask
+from jurat.ledger.gone import Touched, mask, note_touched, unmask
 from jurat.ledger.journal import segment_file, segment_numbers
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import events_directory, journal_directory, log_keys_file, parse_log_name
@@ -92,8 +92,12 @@ def request_erasure(app: App, token: str, selector: str, reference: str, *, reas
 
 
 def approve_erasure(app: App, token: str, request: str, shown_digest: str, comment: str = "") -> Done:
-    """Say yes to exactly what was shown. From the moment this returns, no query shows the events."""
+    """Say yes to exactly what was shown. From the moment this returns, no query shows the events.
+
+    Killed before it returns, it may leave them shown: `mask_approved` hides them at the next start, or within seconds.
+    """
     done = act(app, token, ApproveErasure(request=request, shown_digest=shown_digest, comment=comment))
+    reach("approve_before_mask")
     with app.store.reading() as state:
         mask(_events_dir(app), request, known_erasure(state, request).events)
     return done
@@ -119,13 +123,15 @@ def run_erasure(app: App, token: str, request: str, *, say: Callable[[str], None
     act(app, token, StartErasure(request=request, found=kept))  # which also begins the new segment
     app.settle()
     say("writing the archive anew")
-    rewritten, segments = _erase(app, row, segment)
+    touched = _erase(app, row, segment)
     say("searching the workspace")
     searched = _search(app, row, found)
     reach("erase_before_record")
-    done = act(app, token, FinishErasure(request=request, files=rewritten.written, removed=rewritten.removed + segments, search=searched))
+    done = act(app, token, FinishErasure(request=request, files=touched.written, removed=touched.removed, search=searched))
     unmask(_events_dir(app), request)
     app.settle()
+    if row.person:  # the name went with the record just made: now its dead row, too
+        scrub(attach_database(app.workspace).dsn("owner"))
     return done
 
 
@@ -181,23 +187,33 @@ def _system_of(state: State, raw: bytes) -> str | None:
     return named if isinstance(named, str) and state.get(rows.System, named) is not None else None
 
 
-def _erase(app: App, row: rows.Erasure, segment: int) -> tuple[Rewritten, list[str]]:
-    """Write the archive anew, and see the journal segments before `segment` go: they may hold the same bytes."""
+def _erase(app: App, row: rows.Erasure, segment: int) -> Touched:
+    """Write the archive anew, and see the journal segments before `segment` go: they may hold the same bytes.
+
+    Returns every file that this run or an earlier one, killed, wrote anew or deleted.
+    """
     ledger_root, tenant = app.workspace.ledger, app.settings.tenant
     stored = app.events.find(row.approved)
     if stored is None:
         raise Unavailable(f"the approval `{row.approved}` is not in the ledger yet", hint="run it again", code="not_sealed")
     word = Word(stored.index, from_ns(app.clock.now_ns()), f"erasure {row.request}")
-    before = segment_numbers(journal_directory(ledger_root))
+    journal = journal_directory(ledger_root)
+    going = [f"journal/{segment_file(journal, number).name}" for number in segment_numbers(journal) if number < segment]
+    touched = note_touched(_events_dir(app), row.request, (), going)
+
+    def note(planned: Rewritten) -> None:
+        nonlocal touched
+        written, removed = ([f"{tenant}/events/{path}" for path in paths] for paths in planned)
+        touched = note_touched(_events_dir(app), row.request, written, removed)
+
     with claimed_archive(ledger_root, tenant, clock=app.clock) as follower:
         follower.step(flush=True)
-        rewritten = erase_rows(follower, row.events, word)
+        erase_rows(follower, row.events, word, note=note)
         reach("erase_before_segments")
         await_segments(app, segment)
-    removed = [f"journal/{segment_file(journal_directory(ledger_root), n).name}" for n in before if n < segment]
-    named = Rewritten(*([f"{tenant}/events/{path}" for path in paths] for paths in rewritten))
     reach("erase_before_search")
-    return named, removed
+    there = [path for path in touched.written if (ledger_root / path).exists()]  # not what a killed run had begun to write
+    return Touched(written=there, removed=[path for path in touched.removed if not (ledger_root / path).exists()])
 
 
 def await_segments(app: App, segment: int) -> None:

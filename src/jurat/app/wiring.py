@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from jurat.app.masks import mask_approved
 from jurat.app.tree import Tree, running_tree
 from jurat.core.clock import Clock, SystemClock
 from jurat.core.errors import Conflict, JuratError, Tampered, Unavailable
@@ -117,6 +118,7 @@ def open_app(workspace: Workspace, *, throwaway: bool = False) -> Iterator[App]:
                 open_relay(workspace) as app.relay,
             ):
                 try:
+                    mask_approved(app.store, workspace.ledger, settings.tenant)
                     if app.store.outbox_size():  # a command that was killed left it: who looks now must see it
                         app.settle()
                     yield app

@@ -8,7 +8,7 @@ this run or by the next. Doing it again changes nothing. Knows files and rows; w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -46,11 +46,13 @@ class Rewritten(NamedTuple):
     removed: list[str]
 
 
-def erase_rows(follower: Follower, events: Places, word: Word) -> Rewritten:
+def erase_rows(follower: Follower, events: Places, word: Word, *, note: Callable[[Rewritten], None] = lambda _: None) -> Rewritten:
     """Make the rows of these events empty, durable once this returns; the files that held them are deleted.
 
     Files that were replaced earlier and waited for the last query go too: they may hold the same rows.
 
+    Args:
+        note: told which files will be there instead of which, before any of them counts or goes.
     Raises:
         Tampered: an event is not in the archive, or a part is not what the manifest says. Nothing was swapped.
         Unavailable: the disk refused. Nothing was swapped.
@@ -72,6 +74,7 @@ def erase_rows(follower: Follower, events: Places, word: Word) -> Rewritten:
     for log, indexes in missing.items():
         if indexes:
             raise Tampered(f"event {min(indexes)} of log `{log}` is not in the archive", hint="run `jurat verify`", code="row_missing")
+    note(Rewritten([part.path for part in new], [*(part.path for part in old), *(each.path for each in follower.manifest.retired)]))
     reach("erase_before_manifest")
     removed = follower.swap(old, new)
     return Rewritten([part.path for part in new], removed)

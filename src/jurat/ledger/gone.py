@@ -1,6 +1,7 @@
 """What the archive must not show, and what it need not hold: `<tenant>/gone.json`, beside the archive.
 
     masked    events whose erasure is approved: no query shows them, though their bytes may still be there
+    touched   files that an erasure writes anew and deletes, named before it does: a run that is killed has said so already
     expired   events whose rows went, and the place of the tombstone that says so
 
 Written whole before anything is taken away, so a reader never misses a row without its reason. Not trusted: a mask only
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -34,11 +35,19 @@ class Expired(msgspec.Struct, frozen=True):
     events: Places
 
 
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that the runs of one erasure write anew and delete, by their paths in the ledger."""
+
+    written: list[str] = []
+    removed: list[str] = []
+
+
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in the file. `masked` by the name of the erasure."""
+    """Everything in the file. `masked` and `touched` by the name of the erasure."""
 
     masked: dict[str, Places] = {}
     expired: list[Expired] = []
+    touched: dict[str, Touched] = {}
 
     def is_masked(self, log: str, index: int) -> bool:
         """Whether nobody may be shown that event any more."""
@@ -99,9 +108,25 @@ def mask(events_dir: Path, request: str, events: Places) -> None:
     change_gone(events_dir, lambda gone: msgspec.structs.replace(gone, masked=gone.masked | {request: events}))
 
 
+def note_touched(events_dir: Path, request: str, written: Iterable[str], removed: Iterable[str]) -> Touched:
+    """Remember what a run is about to do to files, beside what earlier runs of this erasure did; return all of it."""
+
+    def add(gone: Gone) -> Gone:
+        old = gone.touched.get(request, Touched())
+        new = Touched(written=sorted({*old.written, *written}), removed=sorted({*old.removed, *removed}))
+        return msgspec.structs.replace(gone, touched=gone.touched | {request: new})
+
+    return change_gone(events_dir, add).touched[request]
+
+
 def unmask(events_dir: Path, request: str) -> None:
-    """Take a mask off: what it hid is not there any more."""
-    change_gone(events_dir, lambda gone: msgspec.structs.replace(gone, masked={k: v for k, v in gone.masked.items() if k != request}))
+    """Take a mask off, and forget the files: what it hid is not there any more, and the certificate names them."""
+
+    def without(gone: Gone) -> Gone:
+        masked, touched = ({k: v for k, v in each.items() if k != request} for each in (gone.masked, gone.touched))
+        return msgspec.structs.replace(gone, masked=masked, touched=touched)
+
+    change_gone(events_dir, without)
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,10 @@ import psycopg
 
 from jurat.store.failures import database_errors
 
-_TABLES: Final = ("outbox.event", "vault.person", "vault.token")
+_TABLES: Final = (
+    "SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE relkind = 'r' AND (nspname = 'vault' OR (nspname, relname) = ('outbox', 'event')) ORDER BY 1"
+)
 
 
 def scrub(owner_dsn: str) -> bool:
@@ -22,7 +25,7 @@ def scrub(owner_dsn: str) -> bool:
         Unavailable: the server is away.
     """
     with database_errors(), psycopg.connect(owner_dsn, autocommit=True) as connection:
-        for table in _TABLES:
+        for (table,) in connection.execute(_TABLES).fetchall():
             connection.execute(f"VACUUM FULL {table}".encode())
         connection.execute("SET ROLE NONE")  # the account itself, which owns the cluster if that is ours
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = session_user").fetchone()
