@@ -43,9 +43,7 @@ def list_believed(session: Session) -> None:
 @click.argument("name")
 @click.option("--issuer", required=True, help="Exactly as its discovery document says.")
 @click.option("--client-id", required=True)
-@click.option(
-    "--client-secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None, help="Kept in keys/, 0600."
-)
+@click.option("--client-secret-file", type=click.Path(path_type=Path), default=None, help="Its content is kept in keys/, 0600.")
 @click.option("--scope", "scopes", multiple=True, help="Beside `openid`.")
 @click.option("--directory", default="", help="The service that provisions its accounts: first sign-ins need no invitation.")
 @click.option("--reason", required=True)

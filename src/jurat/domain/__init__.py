@@ -5,7 +5,7 @@
 `facts`     what each kind of event says (its `data`)
 `events`    the envelope around a fact; bytes in and out
 `commands`  what can be asked for, with the permission each one needs
-`rows`      what holds now, one type per table (`row`, `rows_registry`)
+`rows`      what holds now, one type per table (`row`, `rows_registry`, `rows_identity`)
 `state`     how rows are read; the in-memory state
 `evolve`    event → rows: the only way that state changes
 `stages`    experiment → development → staging → production → retired
@@ -16,7 +16,7 @@
 `decisions`  what the policies were asked and said, as it is recorded
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
-`facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
+`facts_watch` `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
 `facts_access` `commands_access` `evolve_access`  rules of duties, requests for access, break-glass, reviews
 `facts_identity` `commands_identity` `decide_identity` `evolve_identity`  sessions, token keys, providers, trust in workloads
 `duties` what one person may not do beside another · `decide_duties` the rules of it, and notices

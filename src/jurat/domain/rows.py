@@ -10,6 +10,11 @@ from jurat.domain.facts_access import ReviewItem
 from jurat.domain.facts_keeping import Places
 from jurat.domain.row import R as R
 from jurat.domain.row import Row as Row
+from jurat.domain.rows_identity import IDENTITY_ROWS as IDENTITY_ROWS
+from jurat.domain.rows_identity import Provider as Provider
+from jurat.domain.rows_identity import Session as Session
+from jurat.domain.rows_identity import TokenKeys as TokenKeys
+from jurat.domain.rows_identity import Trust as Trust
 from jurat.domain.rows_registry import REGISTRY_ROWS as REGISTRY_ROWS
 from jurat.domain.rows_registry import ImportedRun as ImportedRun
 from jurat.domain.rows_registry import RegistryBinding as RegistryBinding
@@ -253,46 +258,6 @@ class GroupRolesInForce(Row, frozen=True, kw_only=True):
     source: str
 
 
-class Session(Row, frozen=True, kw_only=True):
-    """A session that has not been ended; whether its time is over, its reader looks."""
-
-    session: str
-    principal: str
-    chain: list[str]
-    method: str
-    opened_at: str
-    expires_at: str
-    jkt: str = ""
-
-
-class TokenKeys(Row, frozen=True, kw_only=True):
-    """Key `current`. Public keys; the first signs."""
-
-    issuer: str
-    keys: list[dict[str, Any]]
-    since: str
-
-
-class Provider(Row, frozen=True, kw_only=True):
-    provider: str
-    issuer: str
-    client_id: str
-    scopes: list[str]
-    directory: str = ""
-
-
-class Trust(Row, frozen=True, kw_only=True):
-    """Which workloads' tokens are believed, and whose word they are."""
-
-    trust: str
-    form: str
-    issuer: str
-    audience: str
-    claims: dict[str, str]
-    principal: str
-    keys: list[dict[str, Any]]
-
-
 class AccessRulesInForce(Row, frozen=True, kw_only=True):
     """Key `current`, and one row per digest ever in force."""
 
@@ -398,6 +363,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "holds": Hold,
     "erasures": Erasure,
     **REGISTRY_ROWS,
+    **IDENTITY_ROWS,
     "access_rules": AccessRulesInForce,
     "deeds": Deed,
     "access_requests": AccessRequest,
@@ -405,10 +371,6 @@ ROWS: Final[dict[str, type[Row]]] = {
     "notices": Notice,
     "reviews": Review,
     "answers": Answer,
-    "sessions": Session,
-    "token_keys": TokenKeys,
-    "providers": Provider,
-    "trusts": Trust,
     "groups": Group,
     "group_roles": GroupRolesInForce,
 }

@@ -1,0 +1,50 @@
+"""What holds now of proofs of identity: sessions, token keys, providers, trust in workloads. The same law as `rows`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from jurat.domain.row import Row
+
+
+class Session(Row, frozen=True, kw_only=True):
+    """A session that has not been ended; whether its time is over, its reader looks."""
+
+    session: str
+    principal: str
+    chain: list[str]
+    method: str
+    opened_at: str
+    expires_at: str
+    jkt: str = ""
+
+
+class TokenKeys(Row, frozen=True, kw_only=True):
+    """Key `current`. Public keys; the first signs."""
+
+    issuer: str
+    keys: list[dict[str, Any]]
+    since: str
+
+
+class Provider(Row, frozen=True, kw_only=True):
+    provider: str
+    issuer: str
+    client_id: str
+    scopes: list[str]
+    directory: str = ""
+
+
+class Trust(Row, frozen=True, kw_only=True):
+    """Which workloads' tokens are believed, and whose word they are."""
+
+    trust: str
+    form: str
+    issuer: str
+    audience: str
+    claims: dict[str, str]
+    principal: str
+    keys: list[dict[str, Any]]
+
+
+IDENTITY_ROWS: Final[dict[str, type[Row]]] = {"sessions": Session, "token_keys": TokenKeys, "providers": Provider, "trusts": Trust}
