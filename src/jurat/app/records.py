@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from jurat.app.walk import act
+from jurat.app.where import parse_where
 from jurat.app.wiring import App
 from jurat.core.clock import format_at, to_ns
 from jurat.core.errors import Malformed, NotFound, Tampered
@@ -33,11 +34,13 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None
     retention: str | None = None
     principal: str | None = None
+    where: str = ""  # conditions as people write them (`where`)
     limit: int = 100
     after: str = ""  # `next` of an earlier answer
 
     def __str__(self) -> str:
         given = [f"{name}={value}" for name in ("kind", "retention", "principal") if (value := getattr(self, name))]
+        given += [f"where {self.where}"] if self.where.strip() else []
         return " ".join(given) or "everything"
 
 
@@ -71,7 +74,7 @@ def newest(app: App, token: str, wanted: Wanted) -> Page:
         Denied: recorded.
     """
     conditions, parameters = _conditions(wanted)
-    _record(app, token, "events", str(wanted))
+    record_reading(app, token, "events", str(wanted))
     answer = app.events.select(
         "SELECT event_id, kind, occurred_at, principal, resource, effect, log, idx, received_ns, raw FROM events "
         f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY received_ns DESC, log DESC, idx DESC",
@@ -81,7 +84,7 @@ def newest(app: App, token: str, wanted: Wanted) -> Page:
     )
     rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
     following = f"{rows[-1]['received_ns']}:{rows[-1]['log']}:{rows[-1]['idx']}" if rows and answer.is_cut else ""
-    return Page(events=[_told(row) for row in rows], as_of=answer.as_of, next=following)
+    return Page(events=[told(row) for row in rows], as_of=answer.as_of, next=following)
 
 
 def ask_sql(app: App, token: str, query: str) -> Answer:
@@ -90,7 +93,7 @@ def ask_sql(app: App, token: str, query: str) -> Answer:
     Raises:
         Malformed, Denied, Exhausted: it is not a SELECT, reaches for something else, or takes too long.
     """
-    _record(app, token, "sql", query[:4000])
+    record_reading(app, token, "sql", query[:4000])
     return app.events.sql(query)
 
 
@@ -118,7 +121,7 @@ def take_proof(app: App, token: str, event_id: str, form: ProofForm = ProofForm.
         check_id("evt", event_id)
     elif not (place.isascii() and place.isdigit()) or len(place) > 18:
         raise Malformed(f"`{event_id[:80]}` is not a place in a log", hint="write it like `main/inference#17`")
-    _record(app, token, "prove", event_id)
+    record_reading(app, token, "prove", event_id)
     app.settle()
     stored = _stored_at(app, log_name, int(place)) if mark else app.events.find(event_id)
     if stored is None:
@@ -168,15 +171,19 @@ def _witnessed(app: App, keys: list[LogKeys], prove: Callable[[], bytes]) -> byt
             return raw
 
 
-def _record(app: App, token: str, question: str, subject: str) -> None:
+def record_reading(app: App, token: str, question: str, subject: str) -> None:
+    """Record that somebody reads, before anything is shown.
+
+    Raises:
+        Denied: recorded.
+    """
     act(app, token, ReadRecords(question=question, subject=subject, as_of=app.events.as_of()))
 
 
 def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
     if not 1 <= wanted.limit <= MOST_EVENTS:
         raise Malformed(f"limit `{wanted.limit}` is outside 1 to {MOST_EVENTS}")
-    conditions: list[str] = []
-    parameters: list[Any] = []
+    conditions, parameters = parse_where(wanted.where)
     if wanted.kind is not None:
         conditions.append("kind = ?")
         parameters.append(kind_named(wanted.kind).name)
@@ -198,7 +205,8 @@ def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
     return conditions, parameters
 
 
-def _told(row: dict[str, Any]) -> Told:
+def told(row: dict[str, Any]) -> Told:
+    """Return a row of the relation `events` as it is shown."""
     texts = {name: row[name] or "" for name in ("event_id", "principal", "resource")}
     at_ns = to_ns(row["occurred_at"]) if row["occurred_at"] else row["received_ns"]
     return Told(

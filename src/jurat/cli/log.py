@@ -14,6 +14,7 @@ from jurat.core.errors import Malformed, NotFound, Tampered
 
 if TYPE_CHECKING:
     from jurat.core.workspace import Workspace
+    from jurat.ledger.keys import LogKeys
     from jurat.ledger.layout import LogName
     from jurat.merkle.checkpoint import Checkpoint
 
@@ -37,7 +38,7 @@ def list_logs(session: Session) -> None:
         size = LogFiles(each.directory(workspace.ledger), each.entry_size).count("entries")
         sealed, root = _head(workspace, each)
         line = {"log": keys.log, "origin": keys.origin, "size": size, "sealed": sealed, "root": root}
-        value.append({**line, "vkeys": keys.vkeys, "receipt_vkey": keys.receipt_vkey})
+        value.append({**line, "vkeys": keys.vkeys, "receipt_vkey": keys.receipt_vkey, **_more(workspace, each, keys)})
     lines = [[str(each[name]) for name in ("log", "size", "sealed", "root")] for each in value]
     show(session, value, ["log", "entries", "sealed", "root"], lines, empty="no log")
 
@@ -79,6 +80,29 @@ def export(session: Session, name: str, directory: Path) -> None:
     else:
         show_fields(session, [("log", done.origin), ("size", str(done.size)), ("tiles", f"{done.files}, {done.written} of them new")])
         session.say(f"anyone can check it: python {directory / VERIFIER} --keys log-keys.json {directory}")
+
+
+@log.verb(
+    "rotate-key",
+    example="""jurat log rotate-key --reason 'the yearly change'
+
+jurat log rotate-key --log main/inference --overlap 100000 --reason 'an old backup was lost'""",
+)
+@click.option("--log", "names", multiple=True, help="This log only; may be repeated.  [default: every log]")
+@click.option("--overlap", default=1000, show_default=True, help="Entries during which the old keys go on to sign beside the new ones.")
+@click.option("--reason", required=True, help="Why they change.")
+@click.pass_obj
+def rotate_key(session: Session, names: tuple[str, ...], overlap: int, reason: str) -> None:
+    """Give logs new keys, and announce them in the log under the old ones. Hand out the new log-keys.json before the overlap ends."""
+    from jurat.app.rotate import rotate_keys
+
+    token = session.token()
+    with session.app() as app:
+        done = rotate_keys(app, token, names, overlap=overlap, reason=reason)
+    lines = [[each.log, str(each.first_size), str(each.last_size), each.event] for each in done]
+    show(session, done, ["log", "new keys from size", "old keys up to size", "event"], lines, empty="no log")
+    session.say("give the new keys/log-keys.json to auditors; to each witness: jurat witness add-log DIR log-keys.json")
+    session.say("back up keys/ now; an old signing key may be deleted once every log has passed its last size")
 
 
 @log.verb(
@@ -182,6 +206,17 @@ def _place(session: Session, log_name: LogName, state: int | str | None) -> Chec
     if isinstance(state, int):
         return Checkpoint(keys.origin, state, read_root(session.workspace.ledger, log_name, state))
     return open_checkpoint(state if state is not None else checkpoint_text(session, log_name), keys)
+
+
+def _more(workspace: Workspace, name: LogName, keys: LogKeys) -> dict[str, object]:
+    """Return what only some logs have: keys of other sizes, and a minimum index."""
+    import msgspec
+
+    from jurat.ledger.pruned import read_pruned
+
+    minimum = read_pruned(name.directory(workspace.ledger)).minimum
+    periods = {"periods": msgspec.to_builtins(keys.periods)} if keys.periods else {}
+    return {**periods, **({"minimum": minimum} if minimum else {})}
 
 
 def _head(workspace: Workspace, log_name: LogName) -> tuple[int, str]:

@@ -56,7 +56,7 @@ def vkey(session: Session, directory: Path) -> None:
 @click.option("--vkey", "vkeys", multiple=True, help="A key of the log, instead of a file; may be repeated: all must have signed.")
 @click.pass_obj
 def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[str, ...]) -> None:
-    """Let a witness cosign a log: the anchor log of a `log-keys.json`, or whichever these keys are of."""
+    """Let a witness cosign a log: the anchor log of a `log-keys.json`, or of whichever these keys are. Again, once it changes them."""
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import ANCHOR
     from jurat.ledger.witness_desk import Witness
@@ -67,12 +67,12 @@ def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[s
         anchor = next((each for each in load_log_keys(keys) if each.log == str(ANCHOR)), None)
         if anchor is None:
             raise Malformed(f"`{keys}` has no key of an anchor log")
-        origin, known = anchor.origin, anchor.vkeys
+        origin, known, periods = anchor.origin, anchor.vkeys, anchor.periods
     else:
-        origin, known = vkeys[0].partition("+")[0], list(vkeys)
+        origin, known, periods = vkeys[0].partition("+")[0], list(vkeys), []
     desk = Witness(directory)
     try:
-        desk.add_log(origin, known)
+        desk.add_log(origin, known, periods)
     finally:
         desk.close()
     if session.as_json:

@@ -25,6 +25,20 @@ class ApplyRetention(_OnWorkspace, frozen=True, kw_only=True):
     reason: str
 
 
+class RotateLogKey(_OnWorkspace, frozen=True, kw_only=True):
+    """Announce new keys of a log, made before. The sizes are those that the sequencer signs by."""
+
+    permission: ClassVar[str] = "log:rotate"
+    log: str
+    origin: str
+    old_vkeys: list[str]
+    new_vkeys: list[str]
+    new_receipt_vkey: str
+    first_size: int
+    last_size: int
+    reason: str
+
+
 class RequestShortening(_OnWorkspace, frozen=True, kw_only=True):
     """Ask that a table which keeps something for a shorter time comes into force, for events to come."""
 

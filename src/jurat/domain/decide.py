@@ -84,6 +84,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands.Approve: decide_requests.approve,
     commands.Reject: decide_requests.reject,
     commands_keeping.ApplyRetention: decide_keeping.apply_retention,
+    commands_keeping.RotateLogKey: decide_keeping.rotate_log_key,
     commands_keeping.RequestShortening: decide_shortening.request_shortening,
     commands_keeping.ApproveShortening: decide_shortening.approve_shortening,
     commands_keeping.RejectShortening: decide_shortening.reject_shortening,

@@ -187,6 +187,20 @@ def record_pruning(state: State, command: commands.RecordPruning, context: Conte
     return [context.event(data)]
 
 
+def rotate_log_key(state: State, command: commands.RotateLogKey, context: Context) -> list[Event]:
+    """New keys are announced while the old ones still sign."""
+    _need(command.reason, "a change of keys")
+    if not 0 < command.first_size <= command.last_size:
+        raise Malformed(f"the old keys end at size `{command.last_size}`, the new ones begin at {command.first_size}: they must overlap")
+    if set(command.old_vkeys) & set(command.new_vkeys) or not command.new_vkeys:
+        raise Conflict(f"the new keys of log `{command.log}` are none, or old ones", code="key_unchanged")
+    data = facts.LogKeyRotated(
+        log=command.log, origin=command.origin, old_vkeys=command.old_vkeys, new_vkeys=command.new_vkeys,
+        new_receipt_vkey=command.new_receipt_vkey, first_size=command.first_size, last_size=command.last_size, reason=command.reason,
+    )  # fmt: skip
+    return [context.event(data)]
+
+
 def known_erasure(state: State, request: str) -> rows.Erasure:
     """Return the erasure of that name."""
     row = state.get(rows.Erasure, request)

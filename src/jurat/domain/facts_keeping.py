@@ -125,6 +125,19 @@ class LogPruned(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what wa
     ended_digest: str = ""  # of where producers' streams end below it (`pruned.json`)
 
 
+class LogKeyRotated(Fact, frozen=True, kw_only=True):
+    """From `first_size` on the new keys sign this log's checkpoints; the old ones too, up to `last_size`, and then no more."""
+
+    log: str
+    origin: str
+    old_vkeys: list[str]
+    new_vkeys: list[str]
+    new_receipt_vkey: str
+    first_size: int
+    last_size: int
+    reason: str
+
+
 class ShorteningRequested(Fact, frozen=True, kw_only=True):
     """A table that keeps something for a shorter time waits for another person's word. For events to come only."""
 
@@ -163,6 +176,7 @@ KEEPING_FACTS: dict[str, type[Fact]] = {
     "events.erased.v1": EventsErased,
     "events.expired.v1": EventsExpired,
     "log.pruned.v1": LogPruned,
+    "log.key_rotated.v1": LogKeyRotated,
     "retention.shortening_requested.v1": ShorteningRequested,
     "retention.shortening_approved.v1": ShorteningApproved,
     "retention.shortening_rejected.v1": ShorteningRejected,

@@ -71,6 +71,8 @@ CATALOGUE: Final = (
     Kind(73, "retention.shortening_requested.v1", _C.CONFIGURATION, "a table that keeps something for a shorter time waits for approval"),
     Kind(74, "retention.shortening_approved.v1", _C.CONFIGURATION, "another person said yes to exactly this table"),
     Kind(75, "retention.shortening_rejected.v1", _C.CONFIGURATION, "another person said no to it, with a reason"),
+    Kind(76, "log.key_rotated.v1", _C.CONFIGURATION, "a log has new keys from this size on; the old ones sign beside them for a while"),
+    Kind(78, "producer.silent.v1", _C.ERROR, "a producer that promised a word each period gave none for two"),
     Kind(80, "retention.applied.v1", _C.CONFIGURATION, "this table says how long events are kept from now on"),
     Kind(81, "hold.placed.v1", _C.CONFIGURATION, "what this predicate meets neither expires nor is erased"),
     Kind(82, "hold.released.v1", _C.CONFIGURATION, "a hold ended, for a reason"),

@@ -23,7 +23,7 @@ from jurat.core.errors import Conflict, JuratError, NotFound, Unavailable
 from jurat.core.last_words import format_last_words
 from jurat.core.settings import Settings, load_settings, lock_file
 from jurat.core.workspace import Workspace
-from jurat.ledger.create import load_signers
+from jurat.ledger.create import Keyring
 from jurat.ledger.desk import Desk
 from jurat.ledger.endpoint import close_listener, open_listener, socket_address
 from jurat.ledger.engine import Snapshot
@@ -83,7 +83,8 @@ def _hold(workspace: Workspace) -> IO[bytes]:
 
 def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segment_size: int) -> None:
     clock, sealing_clock = SystemClock(), ForwardClock(SystemClock())
-    signers = load_signers(workspace, settings, sealing_clock)
+    keyring = Keyring(workspace, settings, sealing_clock)
+    signers = keyring.signers
     lock = LockStore(lock_file(workspace, settings))
     sealing_clock.start_at(lock.logs.values())
     engine, state = recover(workspace.ledger, signers, lock, segment_size=segment_size)
@@ -124,6 +125,7 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
         rounds = 0
         while True:
             is_last = stopping.is_set()
+            keyring.refresh()
             server.report_sealed(publisher.publish(engine.snapshot()))
             if is_last:
                 break

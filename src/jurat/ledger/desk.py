@@ -262,7 +262,8 @@ class Desk:
 
     def _sign_receipt(self, log: LogName, first_index: int, entries: Sequence[bytes]) -> str:
         signers = self._signers[log]
-        return sign_receipt(describe_batch(signers.public.origin, first_index, entries, self._merge_delay_ms), signers.receipt)
+        receipt = describe_batch(signers.public.origin, first_index, entries, self._merge_delay_ms)
+        return sign_receipt(receipt, signers.receipt_at(first_index))
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -306,7 +307,8 @@ class Desk:
     def _sign_root(self, log: LogName) -> wire.SignedRoot:
         if log not in self._signers:
             raise NotFound(f"there is no log `{log}` here")
-        sealed, signer = self._sealed(log), self._signers[log].receipt  # only ever a root that is committed already
+        sealed = self._sealed(log)  # only ever a root that is committed already
+        signer = self._signers[log].receipt_at(max(0, sealed.size - 1))
         protected = format_protected(sealed.origin, signer.key_id)
         return wire.SignedRoot(sealed.size, sealed.root, protected, signer.sign_bytes(signed_bytes(protected, sealed.root)))
 

@@ -22,10 +22,11 @@ from jurat.core.jsonio import load_json
 from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import hash_origin
-from jurat.ledger.receipt import Receipt, open_receipt
+from jurat.ledger.receipt import Receipt, open_receipt_of
+from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import ENTRY_SIZE, SALT_SIZE, Entry, commit_event, unpack_anchor_entry, unpack_entry
-from jurat.merkle.note import open_note, parse_vkey, read_unverified_text, verifiers_of
+from jurat.merkle.note import open_note, read_unverified_text, verifiers_of
 from jurat.merkle.policy import Policy, show_name, verify_quorum
 from jurat.merkle.proof import TlogProof, parse_proof, verify_proof
 from jurat.merkle.tree import hash_leaf
@@ -170,7 +171,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
     if evidence.anchor_proof is not None:  # (7)
         _verify_anchored(parse_proof(evidence.anchor_proof), keys, checkpoint)
     witnesses = None if policy is None else _verify_witnessed(evidence, policy)  # (8)
-    signatures = open_note(proof.checkpoint_note, verifiers_of(mine.vkeys)).signatures
+    signatures = open_note(proof.checkpoint_note, verifiers_of(mine.vkeys_at(checkpoint.size))).signatures
     identifier = event.get("id") if isinstance(event, dict) else None
     return EvidenceReport(
         log=mine.log, origin=mine.origin, index=proof.index, size=checkpoint.size, root=checkpoint.root, kind=kind,
@@ -183,7 +184,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
             Step(1, f"keys of log {mine.log} were given", True),
             Step(2, "the event's bytes and salt give the entry's commitment", is_shown),
             Step(3, "kind, index and the event shown are those of the bytes", True),
-            Step(4, f"all {len(mine.vkeys)} keys of the log signed the checkpoint of size {checkpoint.size}", True),
+            Step(4, f"all {len(mine.vkeys_at(checkpoint.size))} keys of the log signed the checkpoint of size {checkpoint.size}", True),
             Step(5, f"the entry is leaf {proof.index} of {checkpoint.size}, by {len(proof.path)} hashes", True),
             Step(6, "the log's receipt promised this place to this event", evidence.receipt is not None),
             Step(7, "the anchor log binds this checkpoint", evidence.anchor_proof is not None),
@@ -218,14 +219,12 @@ def keys_of_origin(origin: str, keys: Sequence[LogKeys]) -> LogKeys:
 
 
 def _verify_signed_by_all(proof: TlogProof, entry: bytes, keys: LogKeys) -> Checkpoint:
-    verifiers = verifiers_of(keys.vkeys)
-    if len(open_note(proof.checkpoint_note, verifiers).signatures) != len(verifiers):
-        raise Tampered(f"not every key of log `{keys.log}` signed the checkpoint", code="signature_missing")
+    verifiers = verifiers_of(keys.vkeys_at(open_checkpoint(proof.checkpoint_note, keys).size))
     return verify_proof(proof, entry, verifiers, keys.origin)
 
 
 def _verify_receipt(note: str, keys: LogKeys, index: int, entry: Entry, entry_bytes: bytes) -> None:
-    receipt: Receipt = open_receipt(note, parse_vkey(keys.receipt_vkey))
+    receipt: Receipt = open_receipt_of(note, keys)
     place = index - receipt.first_index
     promised = (receipt.origin, receipt.producer, receipt.epoch, receipt.first_seq + place, receipt.received_ns)
     found = (keys.origin, entry.producer, entry.epoch, entry.seq, entry.received_ns)

@@ -18,6 +18,7 @@ WHAT: Final = {
     "tree_altered": "a stored tree hash is not that of the sealed entries",
     "anchor_inconsistent": "the anchor log names another tree of this log",
     "minimum_false": "the log is said to be pruned where nothing on record says that its entries have expired",
+    "key_unannounced": "keys are given for this log that the ledger never announced",
     "sequence_gap": "a producer's own numbers have a gap or go back",
     "time_went_back": "an entry was received before the entry ahead of it",
     "event_altered": "an event's bytes are not those that were sealed",

@@ -86,6 +86,6 @@ def log_keys_file(keys_directory: Path) -> Path:
     return keys_directory / "log-keys.json"
 
 
-def signing_key_file(keys_directory: Path) -> Path:
-    """The secret half: one seed of which every key is derived."""
-    return keys_directory / "signing.key"
+def signing_key_file(keys_directory: Path, number: int = 1) -> Path:
+    """The secret half: one seed of which every key is derived; 2 and up once keys were changed."""
+    return keys_directory / ("signing.key" if number == 1 else f"signing.{number}.key")

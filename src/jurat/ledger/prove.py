@@ -22,10 +22,10 @@ from jurat.ledger.stored import StoredEvent
 from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.wire import SignedRoot
 from jurat.ledger.witnessed import read_witnessed
-from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
+from jurat.merkle.checkpoint import Checkpoint
 from jurat.merkle.cose import format_cose_receipt, signed_bytes
 from jurat.merkle.entry import pack_entry, unpack_entry
-from jurat.merkle.note import Ed25519Verifier, open_note, parse_vkey, verifiers_of
+from jurat.merkle.note import Ed25519Verifier, verifiers_of
 from jurat.merkle.proof import TlogProof, format_proof
 from jurat.merkle.tree import hash_leaf, inclusion_path, verify_inclusion
 
@@ -103,11 +103,21 @@ def prove_cose(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys], 
     if entry != pack_entry(stored.entry):
         raise Tampered(f"entry {stored.index} of log `{log}` is not the event's", hint="run `jurat verify`", code="entry_altered")
     verify_inclusion(hash_leaf(entry), stored.index, signed.size, path, signed.root)
-    verifier = parse_vkey(mine.receipt_vkey)
-    if not isinstance(verifier, Ed25519Verifier):
-        raise Malformed(f"the receipt key of log `{log}` is not an Ed25519 key")
-    verifier.verify_bytes(signed_bytes(signed.protected, signed.root), signed.signature)
+    _verify_cose(mine, signed)
     return format_cose_receipt(signed.protected, signed.size, stored.index, path, signed.signature)
+
+
+def _verify_cose(keys: LogKeys, signed: SignedRoot) -> None:
+    """Pass if a key of receipts that the log has at this size signed the root."""
+    refused: JuratError = Tampered(f"log `{keys.log}` has no key of receipts at size `{signed.size}`", code="signature_bad")
+    for verifier in verifiers_of(keys.receipt_vkeys_at(max(0, signed.size - 1))):
+        if not isinstance(verifier, Ed25519Verifier):
+            raise Malformed(f"the receipt key of log `{keys.log}` is not an Ed25519 key")
+        try:
+            return verifier.verify_bytes(signed_bytes(signed.protected, signed.root), signed.signature)
+        except Tampered as error:
+            refused = error
+    raise refused
 
 
 def _prove_stored(ledger_root: Path, stored: StoredEvent, keys: Sequence[LogKeys]) -> tuple[LogName, Checkpoint, TlogProof]:
@@ -133,8 +143,7 @@ def _published(ledger_root: Path, log: LogName, keys: Sequence[LogKeys]) -> tupl
         note = checkpoint_file(ledger_root, log).read_bytes()
     except OSError as error:
         raise Tampered(f"log `{log}` has no public checkpoint", hint="run `jurat verify`", code="checkpoint_bad") from error
-    opened = open_note(note, verifiers_of(mine.vkeys))
-    return note.decode(), parse_checkpoint(opened.text)
+    return note.decode(), open_checkpoint(note, mine)
 
 
 def _opened(note: str, keys: LogKeys) -> Checkpoint | None:

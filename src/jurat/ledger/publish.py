@@ -163,7 +163,7 @@ class Publisher:
                 hint="nothing was signed; check memory and disk of this machine, then start again: the journal decides",
                 code="tree_altered",
             )
-        note = sign_note(format_checkpoint(Checkpoint(signers.public.origin, size, root)), signers.checkpoint)
+        note = sign_note(format_checkpoint(Checkpoint(signers.public.origin, size, root)), signers.checkpoint_at(size))
         return Swap(old.size, old.root, Locked(signers.public.origin, size, root, note, sealed_ns))
 
     def _read_back(self, end: Position) -> None:

@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 
 from jurat.core.errors import Malformed, Tampered
+from jurat.ledger.keys import LogKeys
 from jurat.merkle.checkpoint import format_base64, parse_base64, parse_number
 from jurat.merkle.entry import unpack_entry
-from jurat.merkle.note import Signer, Verifier, open_note, sign_note
+from jurat.merkle.note import Signer, Verifier, open_note, read_unverified_text, sign_note, verifiers_of
 from jurat.merkle.tree import HASH_SIZE, hash_leaves, root_of
 
 _HEADING: Final = "jurat-receipt/v1"
@@ -78,14 +79,25 @@ def sign_receipt(receipt: Receipt, signer: Signer) -> str:
     return sign_note(format_receipt(receipt), [signer])
 
 
-def open_receipt(note: str | bytes, verifier: Verifier) -> Receipt:
-    """Return what a receipt says, if this log signed it.
+def open_receipt(note: str | bytes, *verifiers: Verifier) -> Receipt:
+    """Return what a receipt says, if this log signed it, with one of these keys.
 
     Raises:
         Malformed: not a receipt.
         Tampered: the signature does not hold, or it is not this log's.
     """
-    receipt = parse_receipt(open_note(note, [verifier]).text)
-    if f"{receipt.origin}/receipt" != verifier.name:
-        raise Tampered(f"receipt of `{receipt.origin}` is signed by `{verifier.name}`", code="signature_bad")
+    opened = open_note(note, verifiers)
+    receipt = parse_receipt(opened.text)
+    if other := next((each.name for each in opened.signatures if each.name != f"{receipt.origin}/receipt"), ""):
+        raise Tampered(f"receipt of `{receipt.origin}` is signed by `{other}`", code="signature_bad")
     return receipt
+
+
+def open_receipt_of(note: str | bytes, keys: LogKeys) -> Receipt:
+    """Return what a receipt says, if it is signed by a key of receipts that the log had at its first entry.
+
+    Raises:
+        Malformed, Tampered: as `open_receipt`.
+    """
+    index = parse_receipt(read_unverified_text(note)).first_index if keys.periods else 0
+    return open_receipt(note, *verifiers_of(keys.receipt_vkeys_at(index)))

@@ -27,9 +27,9 @@ from jurat.ledger.publish import Anchored, SealedState, SegmentEnds
 from jurat.ledger.record import Record
 from jurat.ledger.salts import RecentSalts
 from jurat.ledger.sequencer import Last, LogHead, ProducerKey, Sequencer
-from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
+from jurat.ledger.verify_checkpoints import open_checkpoint
+from jurat.merkle.checkpoint import Checkpoint
 from jurat.merkle.entry import unpack_entry
-from jurat.merkle.note import open_note
 
 
 def recover(ledger_root: Path, signers: dict[LogName, LogSigners], lock: LockStore, *, segment_size: int) -> tuple[Engine, SealedState]:
@@ -95,12 +95,9 @@ def _check_public(ledger_root: Path, log: LogName, signer: LogSigners, locked: L
 
 
 def _open_own(note: str | bytes, signer: LogSigners, what: str) -> Checkpoint:
-    """Return what a note of ours says; both keys must have signed it."""
+    """Return what a note of ours says; every key that was to sign at that size must have."""
     try:
-        opened = open_note(note, [key.verifier for key in signer.checkpoint])
-        if len(opened.signatures) != len(signer.checkpoint):
-            raise Malformed("one of the two signatures is missing")
-        return parse_checkpoint(opened.text)
+        return open_checkpoint(note, signer.public)
     except (Malformed, Tampered) as error:
         raise Tampered(
             f"{what} is not a checkpoint that this ledger's keys signed: {error.detail}",

@@ -6,10 +6,13 @@ sealed ones, and an event that still fits a sealed leaf is a witness, not a susp
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from jurat.domain.facts_keeping import LogKeyRotated
 from jurat.ledger.faults import Faults
 from jurat.ledger.locate import Located, locate
 from jurat.ledger.verify_checkpoints import Claims
@@ -71,6 +74,18 @@ def judge_minimum(claim: Claims, events: EventCheck, faults: Faults) -> None:
         faults.add(str(claim.log), "minimum_false", detail, index=events.said_pruned, last_index=minimum - 1)
     kept = np.flatnonzero(~events.expired[:minimum])
     faults.add_runs(str(claim.log), "minimum_false", "pruned, and no expiry on record covers it", kept.tolist())
+
+
+def judge_keys(claims: Sequence[Claims], rotated: Sequence[LogKeyRotated], faults: Faults) -> None:
+    """Note keys that an auditor was given for a log without the log's own announcement, made while the old keys signed."""
+    for claim in claims:
+        for before, period in itertools.pairwise(claim.keys.periods):
+            if period.first_size is None:
+                continue  # announced in the file only: it signs, and nobody demands it
+            said = (claim.keys.origin, before.vkeys, period.vkeys, period.receipt_vkey, period.first_size, before.last_size)
+            if all((e.origin, e.old_vkeys, e.new_vkeys, e.new_receipt_vkey, e.first_size, e.last_size) != said for e in rotated):
+                detail = f"no `log.key_rotated.v1` on record says that they sign from size {period.first_size} on"
+                faults.add(str(claim.log), "key_unannounced", detail)
 
 
 def judge_events(check: EventCheck, located: Located, faults: Faults, *, is_archived: bool) -> None:

@@ -26,7 +26,7 @@ from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import ANCHOR, checkpoint_file, events_directory, hash_origin
 from jurat.ledger.locate import locate
 from jurat.ledger.manifest import read_manifest
-from jurat.ledger.verdict import judge_events, judge_tree
+from jurat.ledger.verdict import judge_events, judge_keys, judge_tree
 from jurat.ledger.verify_checkpoints import Claims, bind_anchors, gather_claims, open_checkpoint
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_journal import check_journal
@@ -131,6 +131,7 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
         manifests = [check_parts(ledger_root, tenant, checks, faults, tick, jobs) for tenant in tenants]
         by_hash = {hash_origin(claim.keys.origin)[:8]: checks[str(claim.log)] for claim in claims}
         check_journal(ledger_root, by_hash, faults, tick)
+        judge_keys(claims, [said for each in gone for said in each.rotated], faults)
         if not left or manifests == [_manifest_number(ledger_root, tenant) for tenant in tenants]:
             break
     for claim in claims:
@@ -144,11 +145,11 @@ def _check_events(ledger_root: Path, claims: Sequence[Claims], tick: _Progress, 
 def _tombstones(ledger_root: Path, tenant: str, claims: Sequence[Claims]) -> Tombstones:
     mine = next((claim for claim in claims if str(claim.log) == f"{tenant}/configuration"), None)
     if mine is None:
-        return Tombstones({}, {}, {}, {})
+        return Tombstones({}, {}, {}, {}, [])
     size = max(_size(mine), _public_size(ledger_root, mine))
     found = gather_tombstones(ledger_root, tenant, mine.files, hash_origin(mine.keys.origin)[:8], size)
-    may, must, expired, pruned = ({log: said for log, said in each.items() if log.startswith(f"{tenant}/")} for each in found)
-    return Tombstones(may, must, expired, pruned)
+    may, must, expired, pruned = ({log: said for log, said in each.items() if log.startswith(f"{tenant}/")} for each in found[:4])
+    return Tombstones(may, must, expired, pruned, found.rotated)
 
 
 def _damaged(anchor: Claims, tree: TreeCheck) -> set[int]:

@@ -18,7 +18,7 @@ from jurat.ledger.lockstore import Locked, read_lock_store
 from jurat.ledger.verify_log import LogFiles, Waypoint
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import AnchorEntry, unpack_anchor_entry
-from jurat.merkle.note import open_note, read_unverified_text, verifiers_of
+from jurat.merkle.note import Verifier, open_note, read_unverified_text, verifiers_of
 
 
 @dataclass
@@ -42,13 +42,17 @@ class Claims:
 
 
 def open_checkpoint(note: str | bytes, keys: LogKeys) -> Checkpoint:
-    """Return the checkpoint in a note that every key of this log signed.
+    """Return the checkpoint in a note that every key signed which this log had at that size.
 
     Raises:
         Malformed: not a signed checkpoint, or a key that is none.
-        Tampered: a signature is missing or does not hold, or it is another log's checkpoint.
+        Tampered: a signature is missing or does not hold, or it is another log's checkpoint. Code `key_retired`: only keys signed it
+            whose last size lies before.
     """
-    verifiers = verifiers_of(keys.vkeys)
+    size = parse_checkpoint(read_unverified_text(note)).size if keys.periods else 0
+    verifiers = verifiers_of(keys.vkeys_at(size))
+    if keys.periods:
+        _refuse_retired(note, keys, size, verifiers)
     opened = open_note(note, verifiers)
     if len(opened.signatures) != len(verifiers):
         missing = len(verifiers) - len(opened.signatures)
@@ -57,6 +61,26 @@ def open_checkpoint(note: str | bytes, keys: LogKeys) -> Checkpoint:
     if checkpoint.origin != keys.origin:
         raise Tampered(f"the checkpoint is of log `{checkpoint.origin[:120]}`, expected `{keys.origin}`", code="origin_wrong")
     return checkpoint
+
+
+def _refuse_retired(note: str | bytes, keys: LogKeys, size: int, verifiers: Sequence[Verifier]) -> None:
+    """Pass unless retired keys signed a checkpoint that those of its size did not sign."""
+    if _is_signed(note, verifiers):
+        return
+    for period in keys.retired_by(size):
+        if _is_signed(note, verifiers_of(period.vkeys)):
+            raise Tampered(
+                f"a checkpoint of size `{size}` of log `{keys.log}` is signed by keys whose last size was {period.last_size}",
+                hint="whoever has the old key made it: keep it as evidence, and ask the operator", code="key_retired",
+            )  # fmt: skip
+
+
+def _is_signed(note: str | bytes, verifiers: Sequence[Verifier]) -> bool:
+    try:
+        open_note(note, verifiers)
+    except JuratError:
+        return False
+    return True
 
 
 def gather_claims(

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from jurat.core.errors import JuratError, Tampered
 from jurat.ledger.faults import Faults
 from jurat.ledger.pruned import entry_floor
-from jurat.ledger.receipt import Receipt, open_receipt, parse_receipt
+from jurat.ledger.receipt import Receipt, open_receipt_of, parse_receipt
 from jurat.ledger.verify_checkpoints import Claims
 from jurat.merkle.entry import unpack_entry
-from jurat.merkle.note import parse_vkey, read_unverified_text
+from jurat.merkle.note import read_unverified_text
 from jurat.merkle.tree import hash_leaves, root_of
 
 
@@ -35,7 +35,7 @@ def _open(claims: Sequence[Claims], note: str | bytes) -> tuple[Claims, Receipt]
     claim = next((claim for claim in claims if claim.keys.origin == origin), None)
     if claim is None:
         raise Tampered(f"it is of log `{origin[:120]}`, which is not among those that are verified")
-    return claim, open_receipt(note, parse_vkey(claim.keys.receipt_vkey))
+    return claim, open_receipt_of(note, claim.keys)
 
 
 def _broken(claim: Claims, receipt: Receipt, end: int) -> str:

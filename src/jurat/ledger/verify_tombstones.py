@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from jurat.core.errors import JuratError
 from jurat.domain.events import Event, decode_event
-from jurat.domain.facts_keeping import ErasureApproved, ErasureRequested, EventsErased, EventsExpired, LogPruned, Places
+from jurat.domain.facts_keeping import ErasureApproved, ErasureRequested, EventsErased, EventsExpired, LogKeyRotated, LogPruned, Places
 from jurat.domain.kinds import BY_NAME
 from jurat.domain.places import join
 from jurat.ledger.journal import scan
@@ -24,17 +24,23 @@ from jurat.ledger.manifest import read_manifest
 from jurat.ledger.verify_log import LogFiles
 from jurat.merkle.entry import ENTRY_SIZE, commit_event, unpack_entry
 
-_KINDS: Final = ("erasure.requested.v1", "erasure.approved.v1", "events.erased.v1", "events.expired.v1", "log.pruned.v1")
+_KINDS: Final = (
+    "erasure.requested.v1", "erasure.approved.v1", "events.erased.v1", "events.expired.v1", "log.pruned.v1", "log.key_rotated.v1",
+)  # fmt: skip
 _CODES: Final = frozenset(BY_NAME[name].code for name in _KINDS)
 
 
 class Tombstones(NamedTuple):
-    """`may`: content may be gone. `must`: it is said to be. `expired`: whole rows may be gone. `pruned`: per log, its minimum index."""
+    """`may`: content may be gone. `must`: it is said to be. `expired`: whole rows may be gone. `pruned`: per log, its minimum index.
+
+    `rotated`: announced changes of keys.
+    """
 
     may: Places
     must: Places
     expired: Places
     pruned: dict[str, int]
+    rotated: list[LogKeyRotated]
 
 
 def gather_tombstones(ledger_root: Path, tenant: str, files: LogFiles, origin_hash: bytes, size: int) -> Tombstones:
@@ -52,7 +58,7 @@ def gather_tombstones(ledger_root: Path, tenant: str, files: LogFiles, origin_ha
             except JuratError:
                 continue
     askers = {event.data.request: event.actor.chain[:1] for event in found.values() if isinstance(event.data, ErasureRequested)}
-    may, must, expired, pruned = [], [], [], dict[str, int]()
+    may, must, expired, pruned, rotated = [], [], [], dict[str, int](), list[LogKeyRotated]()
     for event in found.values():
         said = event.data
         if isinstance(said, ErasureApproved) and event.actor.chain[:1] not in ([], askers.get(said.request, [])):
@@ -63,7 +69,9 @@ def gather_tombstones(ledger_root: Path, tenant: str, files: LogFiles, origin_ha
             expired.append(said.events)
         elif isinstance(said, LogPruned):
             pruned[said.log] = max(pruned.get(said.log, 0), said.minimum_index)
-    return Tombstones(join(*may), join(*must), join(*expired), pruned)
+        elif isinstance(said, LogKeyRotated):
+            rotated.append(said)
+    return Tombstones(join(*may), join(*must), join(*expired), pruned, rotated)
 
 
 def _is_sealed(files: LogFiles, index: int, salt: bytes, raw: bytes) -> bool:

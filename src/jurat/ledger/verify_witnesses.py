@@ -68,7 +68,7 @@ def bind_witnessed(claims: Sequence[Claims], notes: Sequence[str | bytes], polic
 
 def _check_log(policy: Policy, anchor: Claims) -> None:
     """Pass if the policy names no log, or this one: by one of its keys."""
-    if policy.logs and not {log.verifier.vkey for log in policy.logs} & set(anchor.keys.vkeys):
+    if policy.logs and not {log.verifier.vkey for log in policy.logs} & set(anchor.keys.all_vkeys()):
         raise Tampered(f"the policy trusts other logs than `{anchor.keys.origin}`", code="log_unknown")
 
 

@@ -14,7 +14,7 @@ Source: C2SP tlog-witness v1.0.0. Stricter than that in one thing: of a log with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from jurat.core.errors import Malformed, Tampered
@@ -80,17 +80,18 @@ def parse_request(raw: bytes) -> Request:
     return Request(parse_number(first.removeprefix("old "), "old size"), tuple(parse_base64(line, "proof line") for line in proof), note)
 
 
-def open_submission(request: Request, logs: Mapping[str, Sequence[Verifier]]) -> Submission | Refusal:
-    """Return the submission if a known log signed it. `logs`: the keys of each, by origin.
+def open_submission(request: Request, logs: Mapping[str, Callable[[int], Sequence[Verifier]]]) -> Submission | Refusal:
+    """Return the submission if a known log signed it. `logs`: by origin, the keys that must have signed a checkpoint of some size.
 
     Raises:
         Malformed: what was signed is not a checkpoint.
     """
     text = read_unverified_text(request.note)
     origin = text.partition("\n")[0]
-    verifiers = logs.get(origin)
-    if verifiers is None:
+    keys_at = logs.get(origin)
+    if keys_at is None:
         return Refusal(404, f"unknown log: {origin[:200]}\n")
+    verifiers = keys_at(_claimed_size(text))
     try:
         signatures = open_note(request.note, verifiers).signatures
     except Tampered as error:
@@ -104,6 +105,13 @@ def open_submission(request: Request, logs: Mapping[str, Sequence[Verifier]]) ->
         if error.code != "empty_root_wrong":
             raise
         return Submission(origin, None, text, note)
+
+
+def _claimed_size(text: str) -> int:
+    try:
+        return parse_number(text.split("\n")[1], "size")
+    except (IndexError, Malformed):
+        return 0  # whatever it is, it is refused as no checkpoint once its signature holds
 
 
 def judge(request: Request, submission: Submission, last: Checkpoint | None) -> Refusal | None:

@@ -11,6 +11,7 @@ stored something that nobody was told: both are harmless, for the log asks again
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from jurat.core.errors import Malformed, NotFound, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import load_json
 from jurat.ledger.crash_points import reach
-from jurat.ledger.keys import create_signing_key, load_signing_key
+from jurat.ledger.keys import KeyPeriod, LogKeys, create_signing_key, load_signing_key
 from jurat.ledger.witness import TEXT_TYPE, Refusal, judge, open_submission, parse_request
 from jurat.ledger.witness_store import Evidence, Known, WitnessStore, create_witness_store
 from jurat.merkle.cosign import CosignatureSigner
@@ -47,6 +48,17 @@ class Answer(NamedTuple):
     content_type: str = TEXT_TYPE
 
 
+class KeysAt:
+    """The keys of one log by size, parsed once."""
+
+    def __init__(self, keys: LogKeys) -> None:
+        self.keys = keys
+        self._parsed = dict(zip(keys.all_vkeys(), verifiers_of(keys.all_vkeys()), strict=True))
+
+    def __call__(self, size: int) -> list[Verifier]:
+        return [self._parsed[vkey] for vkey in self.keys.vkeys_at(size)]
+
+
 class Witness:
     """An existing witness, ready to answer. Safe to be called from several threads.
 
@@ -63,7 +75,7 @@ class Witness:
             raise Malformed(f"`{directory}` has a key that is not the one in `witness.json`", code="key_corrupt")
         self._store = WitnessStore(directory / "witness.sqlite")
         self._one_at_a_time = threading.Lock()
-        self._logs: dict[str, list[Verifier]] = {}
+        self._logs: dict[str, KeysAt] = {}
 
     def answer(self, body: bytes) -> Answer:
         """Return the answer to `add-checkpoint`; if that is 200, the checkpoint is on disk.
@@ -101,20 +113,25 @@ class Witness:
         with self._one_at_a_time:
             return self._store.note_of(origin_hash)
 
-    def add_log(self, origin: str, vkeys: list[str]) -> None:
-        """From now on, cosign this log. All of these keys must have signed each of its checkpoints.
+    def add_log(self, origin: str, vkeys: list[str], periods: Sequence[KeyPeriod] = ()) -> None:
+        """From now on, cosign this log. Each of its checkpoints must be signed by all keys that are for its size.
+
+        Args:
+            vkeys: its keys of now.
+            periods: of a log that has changed its keys, each set with its sizes; one that is known already may so add keys.
 
         Raises:
             Malformed: not vkeys, or not of this origin.
             Conflict: it is known with other keys.
         """
-        for verifier in verifiers_of(vkeys):
-            if verifier.name != origin:
-                raise Malformed(f"key `{verifier.name[:120]}` is not of log `{origin[:120]}`: a log's key has its origin's name")
-        if not vkeys:
+        keys = LogKeys("", origin, vkeys, "", [*periods])
+        for verifier in verifiers_of(keys.all_vkeys()):
+            if verifier.name != keys.origin:
+                raise Malformed(f"key `{verifier.name[:120]}` is not of log `{keys.origin[:120]}`: a log's key has its origin's name")
+        if not keys.all_vkeys():
             raise Malformed("a log without a key")
         with self._one_at_a_time:
-            self._store.add_log(origin, vkeys)
+            self._store.add_log(keys)
             self._logs.clear()
 
     def logs(self) -> list[Known]:
@@ -133,11 +150,11 @@ class Witness:
     def now_s(self) -> int:
         return self._now_s
 
-    def _verifiers(self) -> dict[str, list[Verifier]]:
-        """Return the keys by origin; read again whenever the number of logs changed, for `add-log` is another process."""
-        known = self._store.all()
-        if {each.origin for each in known} != set(self._logs):
-            self._logs = {each.origin: verifiers_of(each.vkeys) for each in known}
+    def _verifiers(self) -> dict[str, KeysAt]:
+        """Return the keys by origin; made anew whenever a log or its keys changed, for `add-log` is another process."""
+        known = {each.origin: each.keys for each in self._store.all()}
+        if known != {origin: each.keys for origin, each in self._logs.items()}:
+            self._logs = {origin: KeysAt(keys) for origin, keys in known.items()}
         return self._logs
 
 

@@ -66,7 +66,7 @@ class GitWitness:
         if last is not None and new.size < last.size:
             raise self._refuse(f"it is at size `{last.size}`, the ledger at `{new.size}`")
         request = Request(self.size, self._proof(self.size, new.size), note)
-        submission = open_submission(request, {self._keys.origin: verifiers_of(self._keys.vkeys)})
+        submission = open_submission(request, {self._keys.origin: lambda size: verifiers_of(self._keys.vkeys_at(size))})
         refusal = submission if isinstance(submission, Refusal) else judge(request, submission, last)
         if refusal is not None:
             raise self._refuse(refusal.body.strip())

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from jurat.core.errors import Conflict, Malformed, NotFound, Unavailable
+from jurat.ledger.keys import KeyPeriod, LogKeys
 from jurat.ledger.layout import hash_origin
 from jurat.merkle.checkpoint import Checkpoint
 
@@ -35,7 +36,7 @@ class Known(NamedTuple):
     """One log. `last` and `note` are None before anything was cosigned; `note` carries the log's and our signatures."""
 
     origin: str
-    vkeys: list[str]
+    keys: LogKeys  # `log` and `receipt_vkey` are empty: a witness does not know them
     last: Checkpoint | None
     note: str | None
     cosigned_s: int
@@ -108,19 +109,22 @@ class WitnessStore:
         row = self._read("SELECT note FROM logs WHERE origin_hash = ?", origin_hash)
         return row[0][0] if row else None
 
-    def add_log(self, origin: str, vkeys: list[str]) -> None:
-        """From now on, this log may be cosigned.
+    def add_log(self, keys: LogKeys) -> None:
+        """From now on, this log may be cosigned; one that is known may add keys to those that it has, for larger sizes.
 
         Raises:
             Conflict: it is known already with other keys.
         """
+        origin, said = keys.origin, msgspec.json.encode(keys.periods or keys.vkeys).decode()
         with self.alone():
             known = self.known(origin)
-            if known is not None and known.vkeys != vkeys:
+            if known is not None and not continues(known, keys):
                 raise Conflict(f"log `{origin[:120]}` is known with other keys", hint="ask its operator whether it changed its keys")
             if known is None:
-                row = (origin, hash_origin(origin).hex(), msgspec.json.encode(vkeys).decode())
+                row = (origin, hash_origin(origin).hex(), said)
                 self._database.execute("INSERT INTO logs (origin, origin_hash, vkeys) VALUES (?, ?, ?)", row)
+            else:
+                self._database.execute("UPDATE logs SET vkeys = ? WHERE origin = ?", (said, origin))
 
     def put(self, checkpoint: Checkpoint, note: str, cosigned_s: int) -> None:
         """Remember this as the last one. Inside `alone` only."""
@@ -147,7 +151,7 @@ class WitnessStore:
     def _rows(self, where: str, *values: object) -> list[Known]:
         rows = self._read(f"SELECT origin, vkeys, size, root, note, cosigned_s FROM logs {where} ORDER BY origin", *values)
         return [
-            Known(origin, msgspec.json.decode(vkeys, type=list[str]), None if note is None else Checkpoint(origin, size, root), note, at_s)
+            Known(origin, _keys(origin, vkeys), None if note is None else Checkpoint(origin, size, root), note, at_s)
             for origin, vkeys, size, root, note, at_s in rows
         ]
 
@@ -156,6 +160,23 @@ class WitnessStore:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"the witness's memory could not be read: {str(error).lower()}", code="storage_failed") from error
+
+
+def continues(known: Known, keys: LogKeys) -> bool:
+    """Whether these keys are those that are known, or the known ones followed by others from some later size on."""
+    old, new = known.keys, keys
+    if old == msgspec.structs.replace(new, log="", receipt_vkey=""):
+        return True
+    last = known.last.size if known.last else 0
+    is_longer = len(new.periods) > len(old.periods) and all(set(old.vkeys_at(size)) <= set(new.vkeys_at(size)) for size in (0, last))
+    return is_longer and set(old.all_vkeys()) <= set(new.all_vkeys())
+
+
+def _keys(origin: str, said: str) -> LogKeys:
+    vkeys = msgspec.json.decode(said, type=list[str | KeyPeriod])
+    periods = [each for each in vkeys if isinstance(each, KeyPeriod)]
+    plain = [each for each in vkeys if isinstance(each, str)]
+    return LogKeys("", origin, plain or next((p.vkeys for p in reversed(periods) if p.first_size is not None), []), "", periods)
 
 
 def create_witness_store(path: Path) -> None:

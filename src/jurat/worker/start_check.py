@@ -38,7 +38,7 @@ def check_start(workspace: Workspace, *, timeout_s: float = _TIMEOUT_S) -> list[
     if policy is None:
         return []
     keys = anchor_keys(workspace)
-    verifiers = verifiers_of(keys.vkeys)
+    verifiers = verifiers_of(keys.all_vkeys())
     try:
         note = checkpoint_file(workspace.ledger, ANCHOR).read_text("utf-8")
     except OSError as error:

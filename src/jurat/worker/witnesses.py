@@ -63,7 +63,7 @@ class Gatherer:
         self._workspace, self._policy, self._timeout_s = workspace, policy, timeout_s
         self._root = workspace.ledger
         self._mine = anchor_keys(workspace)
-        self._verifiers: list[Verifier] = verifiers_of(self._mine.vkeys)
+        self._verifiers: list[Verifier] = verifiers_of(self._mine.all_vkeys())
         self.asked = [Asked(site, names) for site, names in sites_of(policy)]
         self._answers: queue.SimpleQueue[tuple[Asked, str, str | JuratError]] = queue.SimpleQueue()
         self._note = ""  # of this round
@@ -109,7 +109,11 @@ class Gatherer:
             note = checkpoint_file(self._root, ANCHOR).read_text("utf-8")
         except OSError as error:
             raise Unavailable(f"the anchor log has no checkpoint: {(error.strerror or str(error)).lower()}") from error
-        if note == self._note or not open_checkpoint(note, self._mine).size:
+        if note == self._note:
+            return
+        if (mine := anchor_keys(self._workspace)) != self._mine:  # it has changed its keys
+            self._mine, self._verifiers = mine, verifiers_of(mine.all_vkeys())
+        if not open_checkpoint(note, self._mine).size:
             return
         self._note, self._lines, self._has_quorum, self._began_s = note, {}, False, time.monotonic()
 
