@@ -32,7 +32,7 @@ from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.verify import verify_workspace
 
-VICTIMS = ["sequencer", "web", "postgresql", "supervisor", "gateway", "relay", "supervisor"]
+VICTIMS = ["sequencer", "web", "postgresql", "supervisor", "gateway", "relay", "archive", "supervisor"]
 PATIENCE_S = 30.0
 
 

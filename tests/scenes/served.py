@@ -24,7 +24,13 @@ from jurat.core.workspace import Workspace
 from jurat.store.cluster import Location
 from jurat.store.server import read_pid_file
 
-CHILDREN = {"sequencer": "jurat.ledger.daemon", "relay": "jurat.worker", "web": "jurat.web", "gateway": "jurat.gateway"}
+CHILDREN = {
+    "sequencer": "jurat.ledger.daemon",
+    "relay": "jurat.worker",
+    "archive": "jurat.worker.archive",
+    "web": "jurat.web",
+    "gateway": "jurat.gateway",
+}
 
 
 class Serve:

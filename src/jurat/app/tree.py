@@ -1,4 +1,4 @@
-"""The process tree of a workspace: PostgreSQL, the sequencer, the relay, the doors.
+"""The process tree of a workspace: PostgreSQL, the sequencer, the relay, the archive, the doors.
 
 Two temperaments. `serve` runs all of it until a signal; `moment` runs just the stores for one command of the CLI. Both hold
 `run/tree.lock`, so there is never a second tree. Each child watches a pipe whose other end only this process holds: when
@@ -36,8 +36,14 @@ STOP_TIMEOUT_S: Final = 3.5
 _LAST_WORDS_S: Final = 2.0
 _LAST_CHILDREN_S: Final = 10.0
 _RESTARTS_PER_MINUTE: Final = 5
-SEQUENCER, RELAY, WEB, GATEWAY = "sequencer", "relay", "web", "gateway"
-_MODULES: Final = {SEQUENCER: "jurat.ledger.daemon", RELAY: "jurat.worker", WEB: "jurat.web", GATEWAY: "jurat.gateway"}
+SEQUENCER, RELAY, ARCHIVE, WEB, GATEWAY = "sequencer", "relay", "archive", "web", "gateway"
+_MODULES: Final = {
+    SEQUENCER: "jurat.ledger.daemon",
+    RELAY: "jurat.worker",
+    ARCHIVE: "jurat.worker.archive",
+    WEB: "jurat.web",
+    GATEWAY: "jurat.gateway",
+}
 
 
 class TreeInfo(msgspec.Struct, frozen=True):
@@ -95,7 +101,7 @@ class Tree:
         try:
             self._children_lock = _await_last_children(self._workspace)
             self.database = open_database(self._workspace, self._settings, throwaway=self._throwaway)
-            wanted = [SEQUENCER] if self._mode == "moment" else [SEQUENCER, RELAY, WEB, GATEWAY]
+            wanted = [SEQUENCER] if self._mode == "moment" else list(_MODULES)
             self._start(SEQUENCER)
             with ThreadPoolExecutor() as together:  # the sequencer first; the others need nothing of each other
                 list(together.map(self._start, wanted[1:]))
@@ -137,7 +143,7 @@ class Tree:
 
     def stop(self) -> None:
         """End everything: the doors first, then the sequencer, PostgreSQL last."""
-        for name in (GATEWAY, WEB, RELAY, SEQUENCER):
+        for name in reversed(_MODULES):
             child = self._children.pop(name, None)
             if child is not None and child.process.poll() is None:
                 child.process.terminate()

@@ -1,6 +1,7 @@
 """Floor 5: the clocks. What has to happen without anybody asking.
 
-`__main__`        the process: relays the outbox to the ledger within milliseconds, keeps the archive, has checkpoints witnessed
+`__main__`        the process: relays the outbox to the ledger within milliseconds, has checkpoints witnessed
+`archive`         a process of its own: keeps the archive up with the ledger
 `timekeeping`     writes down what has ended, reminds, opens and closes access reviews
 `retention`       takes away what is due by the retention table, once a day
 `masks`           hides what an approved erasure hides, whoever was killed before
