@@ -175,9 +175,9 @@ class _PartCheck:
                 continue  # erased; what is left was compared with its entry
             self._event("event_altered", "its content is gone, and no erasure covers it", int(indexes[at]), None)
         for name, derived in zip(Columns._fields, columns, strict=True):
-            stored = batch[name]
-            if not stored.equals(pa.array(derived, stored.type)):
-                for at, (one, other) in enumerate(zip(stored.to_pylist(), derived, strict=True)):
+            stored, expected = batch[name], pa.array(derived, batch[name].type)
+            if not stored.equals(expected):
+                for at, (one, other) in enumerate(zip(stored.to_pylist(), expected.to_pylist(), strict=True)):
                     if one != other:
                         detail = f"column `{name}` is not what the event's bytes say"
                         self._event("columns_altered", detail, int(indexes[at]), event_id(raws[at]))
