@@ -48,6 +48,9 @@ class MemoryVault:
     ) -> None:  # fmt: skip
         self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience))
 
+    def forget_tokens(self, before: datetime) -> int:
+        return 0
+
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         return self.tokens.get(token_hash)
 

@@ -21,6 +21,8 @@ from jurat.identity.access import Claims, check
 from jurat.store.vault import KnownToken
 
 _PREFIX: Final = "jrt_"
+_MOST_SIGNED: Final = 10_000
+_SIGNED: Final[dict[tuple[bytes, str], Claims]] = {}  # by hash, so that no token lies about
 _LOCAL_DOOR: Final = "api"  # what the command line may do, the API may
 _LENGTH: Final = len(_PREFIX) + 43  # 32 random bytes as base64url
 
@@ -98,10 +100,19 @@ def why_not_admitted(state: State, known: KnownToken, now_ns: int) -> str:
 
 
 def _signed(state: State, token: str, now_ns: int) -> Claims:
+    """Return what a token of ours says. Its signature is checked once for each set of keys: the same bytes are the same token."""
     keys = state.get(rows.TokenKeys, "current")
     if keys is None:
         raise Unauthenticated("no access tokens are signed here", hint="ask an operator: `jurat identity rotate-keys`", code="token_key")
-    return check(token, keys.keys, issuer=keys.issuer, now_s=now_ns / 1e9)
+    seen = (hash_token(token), keys.as_of)
+    found = _SIGNED.get(seen)
+    if found is not None and now_ns < found.expires_s * 10**9:
+        return found
+    found = check(token, keys.keys, issuer=keys.issuer, now_s=now_ns / 1e9)
+    if len(_SIGNED) >= _MOST_SIGNED:
+        _SIGNED.clear()
+    _SIGNED[seen] = found
+    return found
 
 
 def _check_presented(known: KnownToken, token: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import timedelta
 from typing import Final
 
 from jurat.app.admit import hash_token, new_token
@@ -20,6 +21,7 @@ from jurat.identity import access
 from jurat.store.vault import Vault
 
 _REFRESH: Final = "jrr_"
+_SWEEP_ON: Final = "0"  # one id in 32 ends so
 _INVITATION: Final = "jri_"
 
 
@@ -46,6 +48,7 @@ def keep_identity(workspace: Workspace, state: State, vault: Vault, command: Com
         fact = event.data
         if isinstance(fact, facts.TokenIssued):
             reply |= _token(workspace, state, vault, fact, event)
+            _sweep(vault, fact, event)
         elif isinstance(fact, identity.SessionOpened):
             reply |= {"session": fact.session, "session_expires_at": fact.expires_at}
             if isinstance(command, OpenSession) and command.form == "jwt":
@@ -62,6 +65,12 @@ def keep_identity(workspace: Workspace, state: State, vault: Vault, command: Com
             if not vault.proofs.link_identity(fact.issuer, command.subject, principal=fact.principal, at=parse_at(event.at)):
                 raise Conflict("this account is linked already", hint="sign in by it, without the invitation", code="identity_linked")
     return reply
+
+
+def _sweep(vault: Vault, fact: facts.TokenIssued, event: Event) -> None:
+    """Now and then, forget the hashes of tokens that ended a day ago: the ledger says that they were issued."""
+    if fact.token[-1] in _SWEEP_ON:
+        vault.forget_tokens(parse_at(event.at) - timedelta(days=1))
 
 
 def _token(workspace: Workspace, state: State, vault: Vault, fact: facts.TokenIssued, event: Event) -> dict[str, str]:

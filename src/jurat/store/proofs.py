@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from jurat.core.errors import Exhausted
+
+MOST_LOGINS: Final = 10_000  # anybody can begin one
 FORGET_EVERY: Final = 64  # proofs, after which those that are over are swept away
 
 
@@ -118,8 +121,15 @@ class Proofs:
         return None if row is None or row[1] <= at else str(row[0])
 
     def put_login(self, state_hash: bytes, login: Login) -> None:
-        """Keep a sign-in until it comes back; those that never did are swept away."""
+        """Keep a sign-in until it comes back; those that never did are swept away.
+
+        Raises:
+            Exhausted: too many are under way.
+        """
         self._connection.execute("DELETE FROM vault.login WHERE expires_at < now() - interval '1 hour'")
+        waiting = self._connection.execute("SELECT count(*) FROM vault.login").fetchone()
+        if waiting and waiting[0] >= MOST_LOGINS:
+            raise Exhausted(f"{MOST_LOGINS} sign-ins are under way", retry_after_s=60, hint="try again in a minute")
         self._connection.execute(
             "INSERT INTO vault.login (state_hash, provider, nonce, verifier, redirect_uri, invitation_hash, browser_hash, expires_at) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
