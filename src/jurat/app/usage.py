@@ -105,8 +105,8 @@ def _use(grant: rows.Grant, groups: Iterable[_Group], others: Sequence[rows.Gran
     for group in groups:
         if (began and group.last < began) or not in_scope(grant.scope, group.resource):
             continue
-        if not allows(group, grant.principal, frozenset((grant.role,))):
-            continue
+        if not allows(group, grant.principal, frozenset((grant.role,))) or allows(group, grant.principal, frozenset()):
+            continue  # not by this role; or by none at all, as everybody may
         uses += group.count
         last = max(last, group.last) if last else group.last
         examples.append((group.last, group.event))

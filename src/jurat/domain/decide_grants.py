@@ -63,6 +63,9 @@ def approve_access(state: State, command: commands.ApproveAccess, context: Conte
     row = _open(state, command, context)
     if context.actor.type is not PrincipalType.PERSON:
         raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
+    holder = state.get(rows.Principal, row.principal)
+    if holder is None or not holder.active:
+        raise Conflict(f"`{row.principal}` is deactivated, and is given nothing", hint="reactivate them first", code="inactive")
     askers = {row.principal, row.asking_person, person_behind(state, row.principal)}
     others = [p for p in people_holding(state, row.approvers, context.now_ns) if p not in askers]
     ask = f"ask {', '.join(f'`{p}`' for p in others[:5])}" if others else "nobody else holds it: ask an operator"

@@ -11,9 +11,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from jurat.domain import rows
+from jurat.domain.rows import TABLE_OF
 from jurat.domain.state import Put, State
 
 WAITING: Final = "waiting_for_approvers"
+VOID: Final = "void"
+_Approved = rows.Request | rows.AccessRequest
 
 
 class Ending(NamedTuple):
@@ -42,11 +45,43 @@ def end_all(state: State, ended: dict[str, list[str]], principal: str, as_of: st
 
 def _both(first: Put, second: Put) -> Put:
     """Two ends of one row, such as a request that lost its asker and an approval: the status of one, the approvals of the other."""
-    if isinstance(first.row, rows.Request) and isinstance(second.row, rows.Request):
-        ended = first.row if first.row.status != WAITING else second.row
+    if isinstance(first.row, _Approved) and isinstance(second.row, _Approved):
+        ended = first.row if first.row.status == VOID else second.row
         fewer = min(first.row.approvals, second.row.approvals, key=len)
         return Put(first.table, first.key, msgspec.structs.replace(ended, approvals=fewer))
     return second
+
+
+def _waiting(row_type: type[rows.Row], *askers: str) -> Ending:
+    """Requests that wait for somebody's word, by who asked: without the asker they are void."""
+    table, status = TABLE_OF[row_type], next(f.default for f in msgspec.structs.fields(row_type) if f.name == "status")
+
+    def find(state: State, principal: str) -> list[str]:
+        waiting = state.find(row_type, status=status)
+        return [str(row.request) for row in waiting if principal in [getattr(row, asker) for asker in askers]]  # type: ignore[attr-defined]
+
+    def end(state: State, request: str, _principal: str, as_of: str) -> list[Put]:
+        row = state.get(row_type, request)
+        return [Put(table, request, msgspec.structs.replace(row, as_of=as_of, status=VOID))] if row else []
+
+    return Ending(find, end)
+
+
+def _approvals(row_type: type[rows.Request | rows.AccessRequest]) -> Ending:
+    """Approvals of what still waits: nobody who left has said yes."""
+
+    def find(state: State, principal: str) -> list[str]:
+        waiting = state.find(row_type, status=WAITING)
+        return [f"{row.request}/{a.event}" for row in waiting for a in row.approvals if principal in (a.principal, a.person)]
+
+    def end(state: State, approval: str, principal: str, as_of: str) -> list[Put]:
+        row = state.get(row_type, approval.partition("/")[0])
+        if row is None:
+            return []
+        left = [a for a in row.approvals if principal not in (a.principal, a.person)]
+        return [Put(TABLE_OF[row_type], row.request, msgspec.structs.replace(row, as_of=as_of, approvals=left))]
+
+    return Ending(find, end)
 
 
 def _grants(state: State, principal: str) -> list[str]:
@@ -57,29 +92,6 @@ def _end_grant(_state: State, grant: str, _principal: str, _as_of: str) -> list[
     return [Put("grants", grant, None)]
 
 
-def _requests(state: State, principal: str) -> list[str]:
-    waiting = state.find(rows.Request, status=WAITING)
-    return [row.request for row in waiting if principal in (row.requested_by, row.asking_person)]
-
-
-def _end_request(state: State, request: str, _principal: str, as_of: str) -> list[Put]:
-    row = state.get(rows.Request, request)
-    return [Put("requests", request, msgspec.structs.replace(row, as_of=as_of, status="void"))] if row else []
-
-
-def _approvals(state: State, principal: str) -> list[str]:
-    waiting = state.find(rows.Request, status=WAITING)
-    return [f"{row.request}/{a.event}" for row in waiting for a in row.approvals if principal in (a.principal, a.person)]
-
-
-def _end_approval(state: State, approval: str, principal: str, as_of: str) -> list[Put]:
-    row = state.get(rows.Request, approval.partition("/")[0])
-    if row is None:
-        return []
-    left = [a for a in row.approvals if principal not in (a.principal, a.person)]
-    return [Put("requests", row.request, msgspec.structs.replace(row, as_of=as_of, approvals=left))]
-
-
 def _sessions(state: State, principal: str) -> list[str]:
     return [row.session for row in state.find(rows.Session) if principal == row.principal or principal in row.chain]
 
@@ -88,19 +100,14 @@ def _end_session(_state: State, session: str, _principal: str, _as_of: str) -> l
     return [Put("sessions", session, None)]
 
 
-def _erasures(state: State, principal: str) -> list[str]:
-    return [row.request for row in state.find(rows.Erasure, status="waiting_for_approval", requested_by=principal)]
-
-
-def _end_erasure(state: State, request: str, _principal: str, as_of: str) -> list[Put]:
-    row = state.get(rows.Erasure, request)
-    return [Put("erasures", request, msgspec.structs.replace(row, as_of=as_of, status="void"))] if row else []
-
-
 ENDINGS: Final[dict[str, Ending]] = {
     "sessions": Ending(_sessions, _end_session),
     "grants": Ending(_grants, _end_grant),
-    "requests": Ending(_requests, _end_request),
-    "approvals": Ending(_approvals, _end_approval),
-    "erasures": Ending(_erasures, _end_erasure),
+    "requests": _waiting(rows.Request, "requested_by", "asking_person"),
+    "approvals": _approvals(rows.Request),
+    "access_requests": _waiting(rows.AccessRequest, "principal", "asking_person"),
+    "access_approvals": _approvals(rows.AccessRequest),
+    "policy_changes": _waiting(rows.PolicyChange, "requested_by", "asking_person"),
+    "shortenings": _waiting(rows.Shortening, "requested_by"),
+    "erasures": _waiting(rows.Erasure, "requested_by"),
 }

@@ -20,6 +20,7 @@ from jurat.app.evaluator import evaluator_for
 from jurat.app.walk import act, act_as
 from jurat.domain import commands, rows
 from jurat.domain.events import decode_event
+from jurat.domain.roles import expiry
 from jurat.domain.values import Metric, RiskTier
 from jurat.store.connect import attach_database
 from jurat.store.rebuild import STATE_KINDS, compare
@@ -132,10 +133,18 @@ def test_rule_10_an_agent_has_no_right_that_its_person_lacks(api: Api) -> None:
     assert api.may_register(token) == 200
 
 
-@pytest.mark.parametrize("scope", ["principals", "principals/prn_", "principal", "/", "", "models/", "principals/new/", "*/", "**"])
-def test_a_scope_is_a_whole_branch_or_nothing(api: Api, scope: str) -> None:
+@pytest.mark.parametrize("scope", ["principals", "principals/prn_", "principal", "/", "", "principals/new/", "*/", "**", "models/prd/"])
+def test_a_scope_that_matches_nothing_is_refused(api: Api, scope: str) -> None:
     who, token = api.join()
-    api.grant(who, "operator", scope=scope)
+    ends = expiry(api.live.app.clock.now_ns(), 600)
+    reply = api.post(f"/principals/{who}/roles", api.operator, role="operator", reason="test", expires_at=ends, scope=scope)
+    assert reply.status == 400, reply.body
+    assert api.may_register(token) == 403
+
+
+def test_a_scope_is_a_whole_branch_or_nothing(api: Api) -> None:
+    who, token = api.join()
+    api.grant(who, "operator", scope="models/")
     assert api.may_register(token) == 403
 
 
