@@ -16,7 +16,7 @@ from jurat.domain.context import Context
 from jurat.domain.decide_people import ended
 from jurat.domain.duties import refuse_conflicting_grant
 from jurat.domain.events import Event
-from jurat.domain.grants import check_scope
+from jurat.domain.grants import check_scope, window_of
 from jurat.domain.roles import expiry, is_live, people_behind
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -123,6 +123,8 @@ def apply_group_roles(state: State, command: commands.ApplyGroupRoles, context: 
         raise Malformed("a table of group roles needs a reason", hint="say why these groups have these roles")
     for scope in {each.scope for given in table.groups.values() for each in given}:
         check_scope(state, scope)
+    if window_of(state, people_behind(state, context.actor), context.now_ns) is not None:
+        raise Denied("a table outlives an emergency", hint="apply it without break-glass, or let somebody else", code="beyond_window")
     current = state.get(rows.GroupRolesInForce, "current")
     data = said.GroupRolesApplied(
         digest=table.digest, source=command.source, reason=command.reason, previous=current.digest if current else None

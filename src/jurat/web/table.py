@@ -16,7 +16,16 @@ from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
 from jurat.app.status import Status
-from jurat.domain import commands, commands_access, commands_identity, commands_keeping, commands_policy, commands_registry, rows
+from jurat.domain import (
+    commands,
+    commands_access,
+    commands_identity,
+    commands_keeping,
+    commands_people,
+    commands_policy,
+    commands_registry,
+    rows,
+)
 from jurat.domain.commands import Command
 from jurat.web import queries, queries_access
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
@@ -146,6 +155,20 @@ ROUTES: Final[tuple[Route, ...]] = (
     _lists("/principals", rows.Principal, "access", "Principals that the caller may see; names stay in the vault"),
     _acts("/principals", commands.RegisterPrincipal, "access", "Make someone or something known",
           {"type": "person", "name": "Ada Lovelace", "email": "ada@example.org"}),
+    _acts("/principals/{principal}/deactivate", commands_people.Deactivate, "access", "End everything that a principal has, at once",
+          {"reason": "left the company", "transfer_to": "prn_" + "0" * 26}),
+    _acts("/principals/{principal}/reactivate", commands_people.Reactivate, "access", "Let a principal act again; what died stays dead",
+          {"reason": "back from leave"}),
+    _acts("/principals/{from_owner}/transfer", commands_people.TransferOwnership, "access", "Let another person answer for their services",
+          {"to_owner": "prn_" + "0" * 26, "reason": "changed teams"}),
+    _acts("/principals/{principal}/links", commands_people.IssueLink, "access", "Hand out a link that works once, to register a passkey",
+          {"lifetime_s": 3600.0}),
+    _acts("/principals/{principal}/passkeys/{passkey}/remove", commands_people.RemovePasskey, "access", "Take a passkey away",
+          {"reason": "phone lost"}),
+    _lists("/groups", rows.Group, "access", "Groups that identity providers defined"),
+    _looks("/group-roles", queries.in_force(rows.GroupRolesInForce), rows.GroupRolesInForce, "access", "Which groups give which roles"),
+    _acts("/group-roles", commands_people.ApplyGroupRoles, "access", "Put a table from groups to roles into force",
+          {"source": "lifetime: 180d …", "reason": "first table"}),
     _acts("/principals/{principal}/roles", commands.GrantRole, "access", "Grant a role, for a reason, until a time",
           {"role": "data_scientist", "reason": "joined the credit team", "expires_at": "2030-01-01T00:00:00Z"}),
     _lists("/roles", rows.Grant, "access", "Grants that the caller may see"),
@@ -258,6 +281,11 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_keeping.StartErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
     commands_keeping.FinishErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
     commands_keeping.RecordExpiry: "what is due is judged and taken away on the workspace's own machine: `jurat retention run`",
+    commands_people.DescribePerson: "identity providers speak SCIM: /scim/v2/Users",
+    commands_people.RemovePerson: "identity providers speak SCIM: /scim/v2/Users",
+    commands_people.DefineGroup: "identity providers speak SCIM: /scim/v2/Groups",
+    commands_people.RemoveGroup: "identity providers speak SCIM: /scim/v2/Groups",
+    commands_people.AddPasskey: "a passkey is proved by a browser: /auth/enrol, /auth/passkeys",
     commands.RecordScan: "what is measured is recorded by the process that measured it",
     commands.RecordEvidence: "what is measured is recorded by the process that measured it",
     commands.OverridePrediction: "what the model said is read from the ledger: /cases/{prediction}/override",

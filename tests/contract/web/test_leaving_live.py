@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 from datetime import timedelta
 
 import pytest
 from tests.contract.web.conftest import Live
 from tests.scenes.asgi_client import call
 
+from jurat.app.connections import Connections
 from jurat.app.look import look
 from jurat.app.refold import compare_state
 from jurat.app.walk import act
@@ -97,6 +100,34 @@ def test_handing_over_ends_tokens_that_named_the_old_owner(live: Live) -> None:
     assert len(fact.tokens) == 1
     assert found.status(found.service_token)[0] == 401
     assert found.status(found.tokens[0])[0] in (200, 403), "the old owner's own tokens have nothing to do with it"
+
+
+def test_what_is_open_by_a_leaver_and_by_what_acts_for_them_is_closed(live: Live) -> None:
+    """The sockets themselves are looked at in `tests/wire`; here, that leaving is among what closes them."""
+
+    class Opened:
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    found, loop = People(live, "Tor"), asyncio.new_event_loop()
+    opened = {token: Opened() for token in (found.tokens[0], found.service_token, live.tokens["auditor"])}
+    connections = Connections(found.app, "api")
+
+    async def hold() -> None:
+        for token, each in opened.items():
+            connections.hold(each, token)
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(hold(), loop).result(10)
+    act(found.app, found.operator, Deactivate(principal=found.person, reason="left", suspend_owned=True))
+    assert connections.look() == 2
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+    assert [each.aborted for each in opened.values()] == [True, True, False]
 
 
 def test_coming_back_revives_no_token(live: Live) -> None:

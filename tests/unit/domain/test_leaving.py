@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.unit.domain.law import Law
 
@@ -10,6 +11,7 @@ from jurat.domain import rows
 from jurat.domain.commands_people import Deactivate, Reactivate, TransferOwnership
 from jurat.domain.facts_people import PrincipalDeactivated
 from jurat.domain.roles import why_suspended
+from jurat.domain.state import Put
 from jurat.domain.values import PrincipalType
 
 
@@ -52,6 +54,37 @@ def test_grants_requests_and_pending_approvals_die_and_are_listed(law: Law) -> N
     assert dead.status == "void"
     with pytest.raises(JuratError):
         law.approve("ada", dead)
+
+
+def test_whatever_waits_for_a_word_is_void_without_its_asker(law: Law) -> None:
+    """Of every sort that waits: made by hand, since each has a law of its own."""
+    asked = {
+        rows.AccessRequest: {"asking_person": "prn_ben", "principal": "prn_ben"}, rows.PolicyChange: {"asking_person": "prn_ben"},
+        rows.Shortening: {"requested_by": "prn_ben"}, rows.Erasure: {"requested_by": "prn_ben"},
+    }  # fmt: skip
+    for number, (row_type, fields) in enumerate(asked.items()):
+        law.state.apply([Put(rows.TABLE_OF[row_type], f"req_{number}", made(row_type, f"req_{number}", **fields))])
+    other = made(
+        rows.AccessRequest, "req_9", approvals=[rows.Approval(event="evt_1", principal="prn_ben", person="prn_ben", roles=[], at="")]
+    )
+    law.state.apply([Put("access_requests", "req_9", other)])
+    fact = gone(law, "ben")
+    assert [fact.ended[sort] for sort in ("access_requests", "policy_changes", "shortenings", "erasures")] == [
+        ["req_0"], ["req_1"], ["req_2"], ["req_3"]
+    ]  # fmt: skip
+    assert fact.ended["access_approvals"] == ["req_9/evt_1"]
+    for number, row_type in enumerate(asked):
+        assert law.state.get(row_type, f"req_{number}").status == "void"  # type: ignore[union-attr]
+    left = law.state.get(rows.AccessRequest, "req_9")
+    assert left is not None
+    assert (left.approvals, left.status) == ([], "waiting_for_approvers")
+
+
+def made(row_type: type[rows.Row], request: str, **fields: object) -> rows.Row:
+    """Return a row that says what is given, and nothing else."""
+    blank = {str: "", "str": "", int: 0, float: 0.0}
+    empty = {f.name: blank.get(f.type, [] if "list" in str(f.type) else {}) for f in msgspec.structs.fields(row_type) if f.required}
+    return row_type(**{**empty, "request": request, **fields})
 
 
 def test_a_request_that_loses_its_asker_and_an_approval_loses_both(law: Law) -> None:
