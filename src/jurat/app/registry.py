@@ -6,8 +6,9 @@ event it contains), and for a second at most: then it is asked again. A refusal 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from jurat.app.admit import admit, hash_token
@@ -15,7 +16,6 @@ from jurat.app.authorize import authorize
 from jurat.app.look import SeeMetadata, refuse
 from jurat.app.wiring import App
 from jurat.core.errors import Malformed, NotFound
-from jurat.domain.events import Actor
 from jurat.domain.registry import MAX_NUMBER
 from jurat.domain.registry_names import STAGES, slug
 from jurat.domain.registry_search import (
@@ -30,13 +30,15 @@ from jurat.domain.registry_search import (
     parse_order,
     read_token,
 )
-from jurat.domain.rows import RegistryModel, RegistryVersion
+from jurat.domain.roles import in_scope
+from jurat.domain.rows import Grant, PolicySetInForce, RegistryModel, RegistryVersion
 from jurat.domain.stages import Stage, model_resource
 from jurat.store.registry import Found, RegistryView
 
 _REMEMBERED_NS: Final = 1_000_000_000
 _CALLERS: Final = 4_096
 _BATCH: Final = 1_000  # rows at once, while a page is being filled
+_ONE_MODEL: Final = re.compile(r'Model::"|resource\s*\.\s*(name|version)\b|resource\s+has\s+"?(name|version)\b|resource\s*\[')
 
 
 _F = TypeVar("_F")
@@ -64,14 +66,24 @@ class _Question(NamedTuple):
         return cls(clauses, prompts, order, read_token(page_token, asked, order), limit, asked)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Sight:
-    """Who a token is, and which models they may see, as of a position."""
+    """Which models a token may see, as of a position.
+
+    Attributes:
+        scopes: the scopes of the caller's grants. Two models that lie in the same ones are seen alike, unless policies tell
+            single models apart (None): then each is a kind of its own.
+        decided: kind of models → whether they are seen.
+    """
 
     position: int
     until_ns: int
-    caller: Actor
-    models: dict[str, bool] = field(default_factory=dict)
+    scopes: list[str] | None
+    decided: dict[Any, bool] = field(default_factory=dict)
+
+    def kind_of(self, name: str) -> Any:
+        """Return what the answer for this model depends on."""
+        return name if self.scopes is None else tuple(in_scope(scope, _place(name)) for scope in self.scopes)
 
 
 @dataclass(frozen=True)
@@ -190,18 +202,30 @@ class RegistryDesk:
         """Return for each model whether the caller may see it, by what held at that position or later."""
         key, names, now_ns = hash_token(token), set(names), self._app.clock.now_ns()
         sight = self._sights.get(key)
-        if sight is not None and sight.position == position and now_ns < sight.until_ns and names <= sight.models.keys():
-            return {name: sight.models[name] for name in names}
-        with self._app.store.reading() as state:
-            caller = admit(state, state.vault, token, now_ns)
-            known = dict(sight.models) if sight and sight.position == state.as_of and now_ns < sight.until_ns else {}
-            until_ns = sight.until_ns if known and sight else now_ns + _REMEMBERED_NS
-            for name in names - known.keys():
-                known[name] = authorize(self._app, state, caller, SeeMetadata(place=_place(name)), now_ns).refusal is None
+        if sight is None or sight.position != position or now_ns >= sight.until_ns:
+            sight = None
+        kinds = {name: sight.kind_of(name) for name in names} if sight else {}
+        if sight is None or not set(kinds.values()) <= sight.decided.keys():
+            sight = self._look(token, sight, names, now_ns)
+            kinds = {name: sight.kind_of(name) for name in names}
             if len(self._sights) >= _CALLERS:
                 self._sights = {}
-            self._sights[key] = _Sight(state.as_of, until_ns, caller, known)
-        return {name: known[name] for name in names}
+            self._sights[key] = sight
+        return {name: sight.decided[kinds[name]] for name in names}
+
+    def _look(self, token: str, sight: _Sight | None, names: set[str], now_ns: int) -> _Sight:
+        with self._app.store.reading() as state:
+            caller = admit(state, state.vault, token, now_ns)
+            if sight is None or sight.position != state.as_of:
+                scopes = {grant.scope for who in caller.chain for grant in state.find(Grant, principal=who)} - {"*"}
+                policies = state.get(PolicySetInForce, "current")
+                alike = policies is not None and not any(map(_tells_models_apart, policies.files.values()))
+                sight = _Sight(state.as_of, now_ns + _REMEMBERED_NS, sorted(scopes) if alike else None)
+            decided = dict(sight.decided)
+            for name in names:
+                if (kind := sight.kind_of(name)) not in decided:
+                    decided[kind] = authorize(self._app, state, caller, SeeMetadata(place=_place(name)), now_ns).refusal is None
+        return replace(sight, decided=decided)
 
 
 class _Opened:
@@ -230,3 +254,9 @@ def _storable(text: str) -> str:
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise Malformed("a parameter holds NUL or half of a surrogate pair", hint="neither can be stored")
     return text
+
+
+def _tells_models_apart(source: str) -> bool:
+    """Whether a policy file may answer for one model otherwise than for another in the same folder; rather yes than no."""
+    policies = source.split("@id(")
+    return any(_ONE_MODEL.search(text) for text in policies if '"metadata:read"' in text or 'Action::"' not in text)

@@ -69,7 +69,9 @@ class Tx:
             raise Malformed("an act leaves at least one event, got none")
         for event in events:
             self._put_outbox(event, encode_event(event))
-            apply_puts(self._connection, evolve(self.state, event))
+            puts = evolve(self.state, event)
+            apply_puts(self._connection, puts)
+            self.state.changed(puts)
         self._connection.execute(
             "UPDATE outbox.head SET next_position = %s, next_seq = %s::jsonb",
             [self.position + 1, msgspec.json.encode(self._next_seq).decode()],

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from jurat.core.errors import Tampered
 from jurat.core.jsonio import dump_json
-from jurat.domain.rows import ROWS, TABLE_OF, R
+from jurat.domain.rows import ROWS, TABLE_OF, R, Row
 from jurat.domain.state import Put
 
 _GET: Final = {table: sql.SQL("SELECT row::text FROM {} WHERE key = %s").format(sql.Identifier("view", table)) for table in ROWS}
@@ -38,20 +38,35 @@ class ViewState:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
+        # INVARIANT: within one transaction nobody else's change is seen (acts hold the head row, pictures are snapshots),
+        # so what was read once holds until this very transaction changes it.
+        self._got: dict[tuple[str, str], Row | None] = {}
+        self._found: dict[tuple[str, bytes], list[Row]] = {}
 
     def get(self, row: type[R], key: str) -> R | None:
         """Return the row under `key`, or None."""
         table = TABLE_OF[row]
-        found = self._connection.execute(_GET[table], [key]).fetchone()
-        return None if found is None else _decode(row, table, key, found[0])
+        if (table, key) not in self._got:
+            found = self._connection.execute(_GET[table], [key]).fetchone()
+            self._got[table, key] = None if found is None else _decode(row, table, key, found[0])
+        return cast("R | None", self._got[table, key])
 
     def find(self, row: type[R], **equals: str) -> list[R]:
         """Return the rows whose top-level text fields equal these, ordered by key."""
-        table = TABLE_OF[row]
+        table, asked = TABLE_OF[row], dump_json(equals)
         if unknown := set(equals) - set(row.__struct_fields__):
             raise AttributeError(f"{row.__name__} has no field {', '.join(sorted(unknown))}")
-        found = self._connection.execute(_FIND[table], [dump_json(equals).decode()]).fetchall()
-        return [_decode(row, table, key, text) for key, text in found]
+        if (table, asked) not in self._found:
+            found = self._connection.execute(_FIND[table], [asked.decode()]).fetchall()
+            self._found[table, asked] = [_decode(row, table, key, text) for key, text in found]
+        return cast("list[R]", list(self._found[table, asked]))
+
+    def changed(self, puts: Iterable[Put]) -> None:
+        """Forget what these changes make untrue."""
+        for table, key, _ in puts:
+            self._got.pop((table, key), None)
+            for question in [each for each in self._found if each[0] == table]:
+                del self._found[question]
 
 
 def apply_puts(connection: psycopg.Connection, puts: Iterable[Put]) -> None:

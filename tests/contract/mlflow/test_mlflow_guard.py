@@ -89,7 +89,7 @@ def guarded(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest
     with contextlib.ExitStack() as stack:
         stand_in: StandIn | None = None
         if request.param == "real":
-            upstream = stack.enter_context(real_server(command, folder))
+            upstream = command if command.startswith("http") else stack.enter_context(real_server(command, folder))
         else:
             stand_in = stack.enter_context(contextlib.closing(StandIn()))
             upstream = stand_in.url
