@@ -28,7 +28,7 @@ from jurat.app.refusals import Refusals
 from jurat.app.repeats import Repeat, Repeats, check_key
 from jurat.app.wiring import App
 from jurat.core.clock import format_at
-from jurat.core.errors import Conflict, Denied, JuratError, Malformed, NotFound, Unavailable
+from jurat.core.errors import Conflict, Denied, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.jsonio import dump_json, load_json
 from jurat.core.outside import MAX_BATCH_BYTES, MAX_EVENTS, check_events
 from jurat.core.statements import KINDS, parse_statement
@@ -79,7 +79,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the registry says of a caller, and what was refused of it since this process began, by reason."""
+    """What the registry says of a caller, and what was refused of it so far, by reason."""
 
     producer: int
     name: str
@@ -116,7 +116,7 @@ class Ingest:
             Conflict: `sequence_gap` (field `expected`), `sequence_reused`, `epoch_closed`.
             Exhausted, Unavailable: later; nothing is known to be recorded.
         """
-        known = self._admit(token, batch.retention)
+        known = self._admitted(token, batch.retention)
         try:
             kinds = self._check(batch)
             return self._append(known.producer.producer, batch, kinds)
@@ -126,7 +126,7 @@ class Ingest:
 
     def refuse_unread(self, token: str, retention: str, body: bytes, error: JuratError) -> NoReturn:
         """Record that a body was refused before it could be cut into events, and raise the refusal."""
-        known = self._admit(token, retention)
+        known = self._admitted(token, retention)
         self.refusals.keep(known.caller, known.producer.producer, retention, [body], error)
         raise error
 
@@ -155,11 +155,24 @@ class Ingest:
             return client.last_seq(self._log(retention))
 
     def close(self) -> None:
+        self.refusals.save()
         self._lanes.close()
         if self._repeats is not None:
             self._repeats.close()
 
     # ── (1) admit ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _admitted(self, token: str, retention: str) -> _Known:
+        """As `_admit`; whoever may not is counted."""
+        try:
+            return self._admit(token, retention)
+        except (Unauthenticated, NotFound) as error:
+            self.refusals.count(0, error.code)
+            raise
+        except Denied as error:
+            if error.code == "policy_denied":  # the registry's own no is counted where it is recorded
+                self.refusals.count(0, error.code)
+            raise
 
     def _admit(self, token: str, retention: str) -> _Known:
         if retention not in set(RetentionClass):

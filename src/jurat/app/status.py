@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from jurat.app.clockwork import Clockwork, read_clockwork
+from jurat.app.refusals import Refused, read_refused
 from jurat.app.tree import running_tree
+from jurat.app.watch import Watched, read_watched
 from jurat.core.errors import JuratError
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
@@ -37,6 +39,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int]
     logs: list[LogLine]
     retention: Clockwork  # the clock of retention: when it ran, how that went, when it runs next
+    watched: Watched | None = None  # which producers were silent when the worker looked last; None: it never looked
+    refused: Refused | None = None  # what the door for events refused, by producer and reason; None: nothing
 
 
 def status_of(workspace: Workspace) -> Status:
@@ -62,6 +66,8 @@ def status_of(workspace: Workspace) -> Status:
         ports=tree.ports if tree else {},
         logs=logs,
         retention=read_clockwork(workspace) or Clockwork(every_s=settings.retention_run_s or 0),
+        watched=read_watched(workspace),
+        refused=read_refused(workspace),
     )
 
 

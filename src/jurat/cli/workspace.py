@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jurat.cli.session import Session
+from jurat.cli.session import Session, flat
 from jurat.cli.show import show_fields, show_json, show_table
 from jurat.cli.verbs import verb
 from jurat.core.workspace import Workspace
@@ -76,6 +76,7 @@ def _first_link(workspace: Workspace) -> str:
 def status(session: Session) -> None:
     """Show what runs in the workspace, and how far each log is recorded and sealed."""
     from jurat.app.status import status_of
+    from jurat.cli.show import when
 
     found = status_of(session.workspace)
     if session.as_json:
@@ -88,6 +89,11 @@ def status(session: Session) -> None:
     click.echo()
     lines = [[each.log, str(each.size), str(each.sealed), str(each.pruned or "")] for each in found.logs]
     show_table(session, ["log", "recorded", "sealed", "pruned below"], lines, empty="no log")
+    for each in found.watched.silent if found.watched else ():
+        click.echo(flat(f"silent: producer {each.producer} in {each.log}, nothing since {when(each.last_received_at)}"))
+    for producer, counts in found.refused.counts.items() if found.refused else ():
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(counts.items()))
+        click.echo(flat(f"refused of producer {producer}: {reasons}"))
 
 
 def _retention(clock: Clockwork) -> str:

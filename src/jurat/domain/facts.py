@@ -15,6 +15,7 @@ from jurat.domain.facts_keeping import KEEPING_FACTS
 from jurat.domain.facts_policy import POLICY_FACTS
 from jurat.domain.facts_people import PEOPLE_FACTS
 from jurat.domain.facts_registry import REGISTRY_FACTS
+from jurat.domain.facts_watch import WATCH_FACTS
 from jurat.domain.values import (
     Artefacts,
     Clause,
@@ -347,5 +348,6 @@ FACTS: Final[dict[str, type[Fact]]] = {
     **IDENTITY_FACTS,
     **PEOPLE_FACTS,
     **ACCESS_FACTS,
+    **WATCH_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

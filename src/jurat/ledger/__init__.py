@@ -21,6 +21,7 @@ Forgetting   `erase` rows made empty · `expire` rows taken out · `gone` what i
              `pick` single events · `search` for what might be left
 Queries      `query` one answer from two sources · `stored` `tail` what they are made of · `sql` `sql_child` locked DuckDB
 Proofs       `prove` `evidence` one file that verifies offline · `tiles` tlog-tiles out of the arrays · `export` as plain files
+Elsewhere    `objects` an object store · `mirror` the record in one · `verify_mirror` the same, doubted
              `consistency` one state continues another · `data/verify_log.py` the stand-alone verifier that is handed out
 Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witness · `witness_store` its memory
              `witnessed` our own checkpoint, as a quorum cosigned it · `witness_git` a git repository as a poor man's witness
@@ -30,4 +31,5 @@ Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verif
              `verify_crew` several processes · `verify_receipts` promises kept
              `locate` `faults` `verdict` from what was seen to faults with names
              `completeness` is every producer's stream whole? · `rebuild_range` a stretch's hashes from the archive's rows alone
+             `voices` who was heard of last
 """

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.web.conftest import Live
@@ -239,6 +240,46 @@ def test_the_gap_report_of_a_workspace_with_producers_of_all_sorts(site: Site, t
     assert gaps_offline(app.workspace, "main", app.clock.now_ns(), Span()).is_complete
     with pytest.raises(Denied):
         gaps(app, site.live.tokens["business_analyst"], Span())
+
+
+def test_a_producer_that_falls_silent_is_on_record_once_and_in_the_status(site: Site, tmp_path: Path) -> None:
+    from jurat.app.status import status_of
+    from jurat.app.watch import Watch
+
+    app = site.live.app
+    watch = Watch(app)
+
+    def mine() -> list[Any]:
+        return [each for each in watch.silent_now() if each.producer == site.producer]
+
+    client = Client(site.url, site.token, spool=tmp_path / "spool", period_s=1.0)
+    client.put("inference", {"n": 1})
+    client.flush(10)
+    assert mine() == [], "it has just spoken"
+    client._sender.stop(5)  # killed, or cut off: it says nothing more
+    client._spool.close()
+    time.sleep(2.5)
+    app.settle()
+    (silent,) = mine()
+    assert (silent.log, silent.period_s) == ("main/inference", 1.0)
+    assert silent.last_seq >= 2
+    new = [each for each in watch.step() if each.producer == site.producer]
+    assert [(each.epoch, each.last_received_at) for each in new] == [(silent.epoch, silent.last_received_at)]
+    for again in (watch, Watch(app)):
+        assert [each for each in again.step() if each.producer == site.producer] == [], "one silence is told once"
+    recorded = [json.loads(event.raw) for event in app.events.scan(kinds=["producer.silent.v1"])]
+    assert [event["data"]["producer"] for event in recorded].count(site.producer) == 1
+    watched = status_of(app.workspace).watched
+    assert watched is not None
+    assert site.producer in {each.producer for each in watched.silent}
+    with Client(site.url, site.token, spool=tmp_path / "spool", period_s=1.0) as again:
+        again.put("inference", {"n": 2})
+        again.flush(10)
+        app.settle()
+        assert mine() == [], "it is heard again"
+    app.settle()
+    time.sleep(2.5)
+    assert mine() == [], "it said that it ends"
 
 
 def test_the_gap_report_on_the_command_line(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

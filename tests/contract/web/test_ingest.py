@@ -8,6 +8,7 @@ import gzip
 import http.client
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ import pytest
 from tests.contract.web.conftest import Live
 from tests.contract.web.test_api_process import Process
 
+from jurat.app.refusals import read_refused
+from jurat.app.status import status_of
 from jurat.app.walk import act
 from jurat.core.statements import CLOSED, Stated, Statement, cut_commitments, format_statement
 from jurat.domain.commands import GrantRole, IssueToken, RegisterPrincipal, RegisterProducer
@@ -218,6 +221,13 @@ def test_who_may_not(door: Door) -> None:
     assert (elsewhere.status, elsewhere.body["code"]) == (403, "class_not_registered")
     assert (door.send(body, "gossip").status, door.send(body, "gossip").body["code"]) == (404, "class_unknown")
     assert door.send(body, kind="text/plain").status == 415
+    until_s = time.monotonic() + 10
+    wanted = {"unauthenticated", "policy_denied", "producer_unknown", "class_not_registered", "class_unknown"}
+    while not (found := read_refused(door.live.app.workspace)) or not wanted <= found.counts.get("0", {}).keys():
+        assert time.monotonic() < until_s, found
+        time.sleep(0.05)
+    assert found.counts[str(door.producer)]["content_type_unknown"] >= 1
+    assert status_of(door.live.app.workspace).refused is not None
 
 
 def test_a_key_stands_for_one_batch(door: Door) -> None:
