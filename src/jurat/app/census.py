@@ -70,7 +70,7 @@ class Census:
     """Answers of one moment. `surroundings`: what is said of the act (purpose, reason), where and when."""
 
     def __init__(self, state: State, engine: Engine, now_ns: int, surroundings: Mapping[str, Value]) -> None:
-        self._state = Indexed(state)
+        self._state = state if isinstance(state, Indexed) else Indexed(state)
         self._engine = engine
         self._answers = Answers(engine)
         self._now_ns = now_ns

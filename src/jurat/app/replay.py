@@ -216,5 +216,7 @@ class _Tally:
         self._examples = sorted(self._examples, key=lambda example: example.at)[:EXAMPLES]
 
     def side(self) -> Side:
-        counts = [dict(c.most_common()) for c in (self._principals, self._roles, self._resources, self._policies)]
-        return Side(self._acts, *counts, self._examples)
+        principals, roles, resources, policies = (
+            dict(counted.most_common()) for counted in (self._principals, self._roles, self._resources, self._policies)
+        )
+        return Side(self._acts, principals, roles, resources, policies, self._examples)

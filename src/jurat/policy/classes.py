@@ -41,7 +41,7 @@ class Classes:
 
     def __init__(self, policy_set: PolicySet) -> None:
         self._set = policy_set
-        self._nodes = list(policy_set.handle.to_pst().static_policies.values())
+        self._nodes = list(policy_set.tree.static_policies.values())
         self._looked: dict[str, _Looked] = {}
 
     def key(self, request: Request) -> Hashable:
@@ -100,12 +100,26 @@ class Classes:
         return found
 
 
+_KEPT: Final[dict[str, Classes]] = {}
+_MOST_KEPT: Final = 8
+
+
+def classes_of(policy_set: PolicySet) -> Classes:
+    """Return the classes of a set; those of the last few are kept, since a set never changes."""
+    found = _KEPT.get(policy_set.digest)
+    if found is None:
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        found = _KEPT[policy_set.digest] = Classes(policy_set)
+    return found
+
+
 class Answers:
     """The answers of one engine at one moment, each class asked once."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._classes = Classes(engine.policy_set)
+        self._classes = classes_of(engine.policy_set)
         self._found: dict[Hashable, Decision] = {}
         self.asked = 0  # decisions that were really made
 

@@ -55,7 +55,7 @@ def compare(before: PolicySet, after: PolicySet) -> Comparison:
 
 def texts_of(policy_set: PolicySet) -> dict[str, str]:
     """Return each policy's text in one spelling, by `@id`."""
-    tree = policy_set.handle.to_pst()
+    tree = policy_set.tree
     found = {}
     for key, node in tree.static_policies.items():
         alone = pst.PolicySet(templates=pst.FrozenMap({}), static_policies=pst.FrozenMap({key: node}), template_links=())

@@ -126,6 +126,6 @@ def _candidates(engine: Engine, request: Request) -> Iterator[Change]:
     for role in sorted(engine.policy_set.roles - request.roles):
         yield Change("role", role, "")
     told: dict[str, Mapping[str, Value]] = {"context": request.context, "resource": request.attributes, "principal": request.standing}
-    for what, name, value in sorted(read_by(engine.policy_set.handle.to_pst(), request.action)):
+    for what, name, value in sorted(read_by(engine.policy_set.tree, request.action)):
         if name not in ("id", "name", "version", "at") and told[what].get(name) != value:
             yield Change(what, name, value)

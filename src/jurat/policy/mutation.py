@@ -48,7 +48,7 @@ class Score(msgspec.Struct, frozen=True):
 def score_tests(policy_set: PolicySet, cases: Sequence[Case]) -> Score:
     """Return what these cases, all of which hold, notice of every small change."""
     by_action: Mapping[str, list[Case]] = _by_action(cases)
-    tree = policy_set.handle.to_pst()
+    tree = policy_set.tree
     killed, invalid = 0, 0
     survivors: list[Mutant] = []
     for key, node in tree.static_policies.items():

@@ -64,6 +64,7 @@ class PolicySet:
     by_action: Mapping[str, cedarpy.PolicySet]  # what the engine asks: for each action the policies whose scope admits it
     permits_unconditioned: cedarpy.PolicySet  # only the permits, without their `when` and `unless`: for explanations, never decisions
     schema: cedarpy.Schema
+    tree: pst.PolicySet  # what was read, to be looked at
     ancestors: Mapping[str, frozenset[str]]  # for each action the groups that it is in
     has_action_groups: bool  # whether an action lies in another
     reads: frozenset[tuple[str, str]]  # what conditions look at: (`context`, `at`), (`resource`, `risk_tier`), …
@@ -114,6 +115,7 @@ class PolicySet:
             by_action=MappingProxyType(_by_action(tree, ancestors)),
             permits_unconditioned=cedarpy.PolicySet.from_pst(_without_conditions(tree)),
             schema=schema_handle,
+            tree=tree,
             ancestors=MappingProxyType(ancestors),
             has_action_groups=any(ancestors.values()),
             reads=reads(tree),

@@ -13,14 +13,17 @@ from starlette.requests import Request
 
 from jurat.app.admit import hash_token
 from jurat.app.answers_kept import AnswersKept
-from jurat.app.authorize import authorize
+from jurat.app.authorize import Answer, authorize
+from jurat.app.census import Indexed
 from jurat.app.decision_point import Told, WholeSource, WorkspacePoint
 from jurat.app.look import See, refuse
 from jurat.app.serving import Picture, ServingSnapshot
 from jurat.app.wiring import App
+from jurat.domain.commands import Command
 from jurat.domain.decisions import DecisionRef
 from jurat.domain.events import Actor
 from jurat.domain.kinds import CONTROL, RetentionClass
+from jurat.domain.state import State
 from jurat.ledger.client import AsyncLedgerClient
 from jurat.ledger.layout import LogName
 from jurat.policy.engine import Decision
@@ -47,11 +50,12 @@ class DecisionDoor:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._snapshot = ServingSnapshot(WholeSource(app.store), lambda *_: _never(), app.clock)
+        self._snapshot = ServingSnapshot(WholeSource(app.store), _never, app.clock)
         self._start = threading.Lock()
         self._started = False
         self._ledger: AsyncLedgerClient | None = None
         self._kept: AnswersKept | None = None
+        self._indexed: tuple[Picture, Indexed] | None = None
 
     async def admit(self, request: Request, search: bool) -> tuple[WorkspacePoint, Keep]:
         """Return what answers this caller, and what records it.
@@ -63,11 +67,12 @@ class DecisionDoor:
             await run_in_threadpool(self._begin)
         picture = self._snapshot.picture()
         permission = Search() if search else Evaluate()
-        caller, own = await self._caller(request, picture, permission)
+        state = self._index(picture)
+        caller, own = await self._caller(request, picture, state, permission)
         if search:  # who asked for a list of what others may do is on record, as often as they ask
-            allowed = Decision(own.effect, own.policies, own.policy_set, [], [])
+            allowed = Decision("allow", own.policies, own.policy_set, [], [])
             await (await self._keeper()).keep(caller, Told(allowed, own), "workspace")
-        point = WorkspacePoint(self._app, picture.state, self._app.clock.now_ns())
+        point = WorkspacePoint(self._app, state, self._app.clock.now_ns())
 
         async def keep(told: Told, resource: str, request_id: str) -> None:
             place = told.ref.asked.resource if told.ref.asked is not None else "workspace"
@@ -83,17 +88,23 @@ class DecisionDoor:
             await self._ledger.close()
         self._snapshot.stop()
 
-    async def _caller(self, request: Request, picture: Picture, permission: See) -> tuple[Actor, DecisionRef]:
+    async def _caller(self, request: Request, picture: Picture, state: Indexed, permission: See) -> tuple[Actor, DecisionRef]:
         token = await presented(self._app, request)
         hashed = hash_token(token)
         if not self._snapshot.remembers(picture, hashed):
             await run_in_threadpool(self._snapshot.look_up, picture, hashed)
         caller = self._snapshot.caller(picture, token)
-        answer = authorize(self._app, picture.state, caller, permission, self._app.clock.now_ns())
+        answer = authorize(self._app, state, caller, permission, self._app.clock.now_ns())
         if answer.refusal is not None:
             await run_in_threadpool(refuse, self._app, token, permission)
             raise answer.refusal  # the picture was older than the refusal's state, or newer: no answer either way
         return caller, answer.decision
+
+    def _index(self, picture: Picture) -> Indexed:
+        """Return the picture's state with its index: made once for each picture, since neither changes."""
+        if self._indexed is None or self._indexed[0] is not picture:
+            self._indexed = picture, Indexed(picture.state)
+        return self._indexed[1]
 
     async def _keeper(self) -> AnswersKept:
         if self._kept is None:
@@ -114,5 +125,5 @@ def public_url(app: App, request: Request) -> str:
     return app.settings.public_url or f"https://{request.headers.get('host', 'localhost')}"
 
 
-def _never() -> None:
+def _never(_state: State, _caller: Actor, _command: Command, _now_ns: int) -> Answer:
     raise AssertionError("this snapshot serves no predictions")

@@ -73,8 +73,8 @@ def test_the_numbers_are_those_of_asking_each_question_again() -> None:
         if new != each.decision.effect and new == "deny":
             people[each.decision.asked.hops[0].principal] += 1
     found = replay_events([Raw(encode_event(each)) for each in events], candidate, "")
-    assert counts["newly deny"] > 20  # else this shows nothing
-    assert counts["newly allow"] > 20
+    assert counts["newly deny"] > 10  # else this shows nothing
+    assert counts["newly allow"] > 10
     assert found.acts == len(events)
     assert (found.same, found.newly_denied.acts, found.newly_allowed.acts) == (counts["same"], counts["newly deny"], counts["newly allow"])
     assert found.newly_denied.principals == dict(people.most_common())
@@ -90,7 +90,7 @@ def test_the_set_in_force_changes_no_answer() -> None:
 
 
 def test_three_examples_the_oldest_with_the_policies_that_decide() -> None:
-    events = history(100)
+    events = history(200)
     found = replay_events([Raw(encode_event(each)) for each in events], sets()[1], "")
     denied = found.newly_denied.examples
     assert len(denied) == 3
@@ -120,7 +120,8 @@ def test_repetitions_count_and_what_has_no_question_is_counted_apart() -> None:
 
 
 def test_what_nobody_recorded_is_named() -> None:
-    extra = '@id("own.tier") forbid (principal, action == Action::"model:read", resource is Model) when { resource has author && resource.author == "x" };'
+    extra = """@id("own.tier") forbid (principal, action == Action::"model:read", resource is Model)
+    when { resource has author && resource.author == "x" };"""
     found = replay_events([Raw(encode_event(each)) for each in history(20)], sets(extra)[1], "")
     assert "resource.author" in found.never_recorded
     assert "context.reason" not in found.never_recorded

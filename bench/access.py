@@ -1,0 +1,229 @@
+"""Decisions: how many a second on one core, how late the slowest, over HTTP, in a replay, in a search.
+
+`access.decide.eps`, `access.decide_p99_us`  50 policies and more, 1,000 entities asked about again and again
+`access.decide_wide.eps`                     10,000 principals × 10,000 resources: no question comes twice
+`access.authzen_p99_ms`                      over real HTTP, 1,000 a second asked for, answers recorded in memory
+`access.replay_s`                            1,000,000 recorded acts put to a candidate, in one process
+`access.search_s`                            who can, among 10,000; and on what, among 10,000
+
+Times of `decide`, `replay` and `search` are of the processor (this may run beside other work); those of HTTP are of the wall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+
+from jurat.app.answers_kept import AnswersKept
+from jurat.app.census import Census, Indexed
+from jurat.app.decision_point import Told, WorkspacePoint
+from jurat.app.replay import replay_events
+from jurat.app.wiring import App
+from jurat.core.clock import SystemClock, format_at
+from jurat.core.ids import new_id
+from jurat.core.settings import Settings
+from jurat.domain import facts, rows
+from jurat.domain.decisions import decided
+from jurat.domain.events import Actor, Event, encode_event
+from jurat.domain.state import MemoryState, Put
+from jurat.domain.values import DataSheet, PrincipalType
+from jurat.policy.engine import Engine, Request
+from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources, load_default_policies
+from jurat.web.authzen import Keep, authzen_routes
+
+_ROLES = ["ml_engineer", "data_scientist", "data_engineer", "compliance_officer", "auditor", "business_analyst"]
+_CANDIDATE = '@id("own.no_retiring") forbid (principal, action == Action::"model:retire", resource in Models::"prod");'
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return the results."""
+    engine = Engine(load_default_policies())
+    eps, p99_us = _decide(engine, 5_000 if quick else 50_000, 500)
+    wide_eps, _ = _decide(engine, 5_000 if quick else 50_000, 10_000)
+    p99_ms, rate = asyncio.run(_authzen(engine, 3.0 if quick else 20.0))
+    acts = 50_000 if quick else 1_000_000
+    replay_s, questions = _replay(acts)
+    search_s = _search(engine, 10_000)
+    return [
+        _result("access.decide.eps", round(eps), "decisions/s", eps / 12_000, "12,000 decisions/s"),
+        _result("access.decide_p99_us", round(p99_us, 1), "us", 150 / p99_us, "150 us"),
+        _result("access.decide_wide.eps", round(wide_eps), "decisions/s", wide_eps / eps, "access.decide.eps"),
+        _result("access.authzen_p99_ms", round(p99_ms, 2), "ms", 5 / p99_ms, f"5 ms; {rate:.0f} answers/s were asked for and given"),
+        _result("access.replay_s", round(replay_s, 2), "s", acts / replay_s, f"acts/s; {acts:,} acts, {questions} questions"),
+        _result("access.search_s", round(search_s, 3), "s", 1 / search_s, "1 s; 10,000 principals, then 10,000 resources"),
+    ]
+
+
+def _result(name: str, value: float, unit: str, ratio: float, against: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "ratio": ratio, "against": against}
+
+
+def _questions(count: int, entities: int) -> Iterator[Request]:
+    chance = random.Random(7)
+    for _ in range(count):
+        number = chance.randrange(entities)
+        role = _ROLES[number % len(_ROLES)]
+        place = f"models/{chance.choice(['dev', 'staging', 'prod'])}/m{chance.randrange(entities)}@1.0.0"
+        attributes = {"risk_tier": "high", "owner": f"prn_{chance.randrange(entities)}", "system": "s"}
+        yield Request(f"prn_{number}", "person", frozenset({role}), chance.choice(["model:read", "model:promote"]), place, attributes)
+
+
+def _decide(engine: Engine, count: int, entities: int) -> tuple[float, float]:
+    """Return decisions a second of processor time, and the 99th percentile in µs."""
+    asked = list(_questions(count, entities))
+    if entities < 10_000:
+        asked = asked[: 2 * entities] * (count // (2 * entities))  # 1,000 entities, asked about again and again
+        for request in asked[: 2 * entities]:
+            engine.decide(request)
+    times_ns = []
+    began_s = time.process_time()
+    for request in asked:
+        before_ns = time.thread_time_ns()
+        engine.decide(request)
+        times_ns.append(time.thread_time_ns() - before_ns)
+    spent_s = time.process_time() - began_s
+    return len(asked) / spent_s, statistics.quantiles(times_ns, n=100)[98] / 1000
+
+
+class _Raw(NamedTuple):
+    raw: bytes
+    received_ns: int = 0
+
+
+def _replay(acts: int) -> tuple[float, int]:
+    """Return seconds of processor time for that many acts of 2,000 people on 500 models, as their events lie in the ledger."""
+    before, sources, clock = Engine(load_default_policies()), default_sources(), SystemClock()
+    schema = sources.pop(SCHEMA_NAME)
+    candidate = PolicySet.load({**sources, "own.cedar": _CANDIDATE}, schema)
+    chance, raws = random.Random(7), []
+    actor = Actor(principal="prn_x", type=PrincipalType.PERSON, chain=["prn_x"])
+    for number in range(20_000):
+        role, action = _ROLES[number % len(_ROLES)], chance.choice(["model:read", "model:retire", "model:promote"])
+        place = f"models/{chance.choice(['dev', 'prod'])}/m{chance.randrange(500)}@1.0.0"
+        asked = [Request(f"prn_{chance.randrange(2_000)}", "person", frozenset({role}), action, place, {"risk_tier": "high"},
+                         {"reason": f"because of {number}"})]  # fmt: skip
+        ref = decided(before.decide_chain(asked), asked, id=new_id("dec", clock))
+        said = facts.RecordsRead(question="q", subject="s", as_of={})
+        event = Event(id=new_id("evt", clock), at=format_at(clock.now_ns()), actor=actor, resource=place, decision=ref, data=said)
+        raws.append(_Raw(encode_event(event)))
+    began_s = time.process_time()
+    found = replay_events((raws[number % len(raws)] for number in range(acts)), candidate, "")
+    assert found.acts == acts
+    return time.process_time() - began_s, found.questions
+
+
+def _world(entities: int) -> MemoryState:
+    state, ends = MemoryState(), "2100-01-01T00:00:00Z"
+    sheet = DataSheet(purpose="p", source="s", collection_method="c", licence="l", known_biases=[], sensitive_columns=["age"], label="y",
+                      favourable_outcome="1")  # fmt: skip
+    puts = []
+    for number in range(entities):
+        who = f"prn_{number:026d}"
+        puts.append(Put("principals", who, rows.Principal(as_of="", principal=who, type=PrincipalType.PERSON, owner=None, name=None)))
+        grant = rows.Grant(as_of="", grant=f"grt_{number}", principal=who, role=_ROLES[number % len(_ROLES)], scope="*", reason="r",
+                           granted_by="x", expires_at=ends)  # fmt: skip
+        puts.append(Put("grants", grant.grant, grant))
+        data = rows.Dataset(as_of="", dataset=f"d{number}@v1", collection="training", digest="", rows=1,
+                            registered_by=f"prn_{number % 97:026d}", sheet=sheet)  # fmt: skip
+        puts.append(Put("datasets", data.dataset, data))
+    state.apply(puts)
+    return state
+
+
+def _search(engine: Engine, entities: int) -> float:
+    """Return the slower of the two searches, in seconds of processor time."""
+    state, now_ns, said = _world(entities), SystemClock().now_ns(), {"purpose": "debugging"}
+    began_s = time.process_time()
+    people = list(Census(state, engine, now_ns, said).who_can("data:read", "data/training/d7@v1", "person"))
+    middle_s = time.process_time()
+    census = Census(state, engine, now_ns, said)
+    places = [place for place in census.places() if place.startswith("data/")]
+    found = list(census.what_can(f"prn_{1:026d}", ["data:read"], places))
+    assert len(people) >= entities // 3
+    assert len(found) == entities
+    return max(middle_s - began_s, time.process_time() - middle_s)
+
+
+async def _authzen(engine: Engine, seconds: float) -> tuple[float, float]:
+    """Return the 99th percentile in ms, and the answers a second. The server is another thread, of the same interpreter lock."""
+    app = cast("App", _Fake(engine))
+    state, clock = Indexed(_world(1_000)), SystemClock()
+
+    async def put(_kind: int, _raw: bytes) -> None:
+        return None
+
+    kept = AnswersKept(put, clock)
+    actor = Actor(principal="prn_pep", type=PrincipalType.SERVICE, chain=["prn_owner", "prn_pep"])
+
+    async def keep(told: Told, resource: str, request_id: str) -> None:
+        await kept.keep(actor, told, resource, request_id)
+
+    async def admit(_request: HttpRequest, _search: bool) -> tuple[WorkspacePoint, Keep]:
+        return WorkspacePoint(app, state, clock.now_ns()), keep
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        http = Starlette(routes=authzen_routes(admit, lambda _request: "https://localhost"))
+        server = uvicorn.Server(uvicorn.Config(http, log_level="error", lifespan="off", http="httptools", loop="uvloop"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            return await _load(door.getsockname()[1], seconds)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+async def _load(port: int, seconds: float, rate: int = 1_000, connections: int = 20) -> tuple[float, float]:
+    late_ms: list[float] = []
+
+    async def one(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began_s = time.monotonic()
+        for turn in range(int(seconds * rate / connections)):
+            due_s = began_s + (turn + number / connections) * connections / rate
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            body = json.dumps({
+                "subject": {"type": "person", "id": f"prn_{(turn * 7 + number) % 1000:026d}"}, "action": {"name": "data:read"},
+                "resource": {"type": "Dataset", "id": f"data/training/d{turn % 1000}@v1"}, "context": {"purpose": "bench"},
+            }).encode()  # fmt: skip
+            head = (
+                f"POST /access/v1/evaluation HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            sent_s = time.monotonic()
+            writer.write(head.encode() + body)
+            found = await reader.readuntil(b"\r\n\r\n")
+            length = int(next(line for line in found.lower().split(b"\r\n") if line.startswith(b"content-length")).split(b":")[1])
+            await reader.readexactly(length)
+            late_ms.append((time.monotonic() - sent_s) * 1000)
+        writer.close()
+
+    began_s = time.monotonic()
+    await asyncio.gather(*(one(number) for number in range(connections)))
+    return statistics.quantiles(late_ms, n=100)[98], len(late_ms) / (time.monotonic() - began_s)
+
+
+class _Fake:
+    """An app that has an engine, and nothing else."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.settings = Settings()
+
+    def engine(self, _state: object) -> Engine:
+        return self._engine
+
+    def shadow(self, _state: object) -> None:
+        return None
