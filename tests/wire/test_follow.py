@@ -90,7 +90,7 @@ def test_what_is_sealed_is_shown_once_over_a_restart_and_from_any_line_on(kept: 
         shown += old.next(3)
         assert predictions(shown[6:]) == second
         assert old.is_quiet(), "its own reading is an event too, of another class"
-        assert "waiting for the server" in old.stop()
+        assert "to go on: --after access:" in old.stop()
 
         again = Follower(kept, *operator_may, "--after", shown[3]["after"])
         assert predictions(again.next(5)) == predictions(shown[4:])

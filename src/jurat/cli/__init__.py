@@ -16,6 +16,7 @@
 `verify`     the record doubted
 `witness`    be a witness; ask witnesses
 `events`     events, sql
+`archive`    a mirror in an object store: push, verify
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
 `mlflow`     MLflow: list, bind, protect, guard, import-run

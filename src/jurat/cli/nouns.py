@@ -33,6 +33,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "events": Noun("events", LEDGER, "Read the ledger, newest first"),
     "sql": Noun("events", LEDGER, "Ask the ledger in SQL"),
     "log": Noun("log", LEDGER, "The logs and their checkpoints"),
+    "archive": Noun("archive", LEDGER, "A mirror of the record in an object store: push, verify"),
     "prove": Noun("ledger", LEDGER, "Put one event's proof into a file"),
     "verify": Noun("verify", LEDGER, "Check a workspace or a proof file, offline"),
     "witness": Noun("witness", LEDGER, "Be a witness of other logs; ask the witnesses of our own"),

@@ -73,6 +73,8 @@ def verify(
         demands = _load_demands(**demanded)
         if complete and what is not None and not (Path(what) / "jurat.toml").is_file():
             raise Malformed("`--complete` is for a workspace", hint="only there lies what producers stated")
+        if what is not None and what.startswith(("s3://", "file://")):
+            return verify_store(session, what, _load_keys(session, keys), demands)
         if what is not None and what.startswith(("http://", "https://")):
             return _verify_url(session, what, _load_keys(session, keys), demands)
         path = None if what is None else Path(what)
@@ -107,7 +109,7 @@ def _tell_complete(session: Session, workspace: Workspace, report: Report, span:
     return max(_tell_report(session, str(workspace.root), report), tell_gaps(session, found))
 
 
-class _Demands(NamedTuple):
+class Demands(NamedTuple):
     """What is asked of the logs beyond their keys."""
 
     since: list[bytes]
@@ -115,11 +117,11 @@ class _Demands(NamedTuple):
     policy: Policy | None
 
 
-def _load_demands(kept: tuple[Path, ...], receipts: tuple[Path, ...], policy_file: Path | None) -> _Demands:
+def _load_demands(kept: tuple[Path, ...], receipts: tuple[Path, ...], policy_file: Path | None) -> Demands:
     from jurat.cli.files import read_bytes
 
     policy = None if policy_file is None else _load_policy(policy_file)
-    return _Demands([read_bytes(file) for file in kept], [read_bytes(file) for file in receipts], policy)
+    return Demands([read_bytes(file) for file in kept], [read_bytes(file) for file in receipts], policy)
 
 
 def _load_policy(path: Path) -> Policy:
@@ -137,7 +139,7 @@ def _load_keys(session: Session, path: Path | None) -> list[LogKeys]:
     return load_log_keys(path or log_keys_file(session.workspace.keys))
 
 
-def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, demands: _Demands, jobs: int | None) -> Report:
+def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None, demands: Demands, jobs: int | None) -> Report:
     from jurat.core.settings import load_settings, lock_file
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import log_keys_file
@@ -151,7 +153,7 @@ def _verify_workspace(session: Session, workspace: Workspace, keys: Path | None,
         )
 
 
-def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: _Demands) -> int:
+def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: Demands) -> int:
     from jurat.cli.files import read_bytes
     from jurat.ledger.evidence import keys_of_origin
     from jurat.ledger.tile_source import DirectorySource
@@ -165,7 +167,7 @@ def _verify_export(session: Session, path: Path, keys: list[LogKeys], demands: _
     return _tell_report(session, str(path), report)
 
 
-def _verify_url(session: Session, url: str, keys: list[LogKeys], demands: _Demands) -> int:
+def _verify_url(session: Session, url: str, keys: list[LogKeys], demands: Demands) -> int:
     from jurat.ledger.tile_source import UrlSource
     from jurat.ledger.verify_public import verify_public
 
@@ -177,6 +179,16 @@ def _verify_url(session: Session, url: str, keys: list[LogKeys], demands: _Deman
             stack.callback(source.close)
         progress = stack.enter_context(Progress(session, "verifying"))
         report = verify_public(logs, progress=progress, anchor_keys=_anchor(keys), **demands._asdict())
+    return _tell_report(session, url, report)
+
+
+def verify_store(session: Session, url: str, keys: list[LogKeys], demands: Demands) -> int:
+    """Check a mirror in an object store: every tile, and every archive file that its manifest lists."""
+    from jurat.ledger.objects import ObjectStore
+    from jurat.ledger.verify_mirror import verify_mirror
+
+    with Progress(session, "verifying") as progress:
+        report = verify_mirror(ObjectStore(url), keys, progress=progress, **demands._asdict())
     return _tell_report(session, url, report)
 
 

@@ -80,7 +80,7 @@ def export_log(
     proof, shown, minimum = _minimum(ledger_root, log, keys, mine)
     reader, files, written, removed = ArrayReader(log.directory(ledger_root), log.entry_size), 0, 0, 0
     try:
-        for end, path, raw in _tiles(reader, checkpoint, minimum):
+        for end, path, raw in tiles_of(reader, checkpoint, minimum):
             files, written = files + 1, written + _put(directory / path, raw)
             if progress:
                 progress(end, checkpoint.size)
@@ -153,7 +153,7 @@ def _check_earlier(directory: Path, checkpoint: Checkpoint, keys: LogKeys) -> No
         )
 
 
-def _tiles(reader: ArrayReader, checkpoint: Checkpoint, minimum: int) -> Iterator[tuple[int, str, bytes]]:
+def tiles_of(reader: ArrayReader, checkpoint: Checkpoint, minimum: int) -> Iterator[tuple[int, str, bytes]]:
     """Yield (entries done, path, bytes) of every resource that is not pruned, each level once it fits the one below.
 
     Raises:

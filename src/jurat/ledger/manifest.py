@@ -90,11 +90,16 @@ def read_manifest(events_dir: Path) -> Manifest:
 
 def write_manifest(events_dir: Path, manifest: Manifest) -> Manifest:
     """Make `manifest` the one that holds, durable once this returns; return it with its digest."""
-    sealed = msgspec.structs.replace(manifest, digest=_digest(manifest))
+    sealed = seal_manifest(manifest)
     write_whole(manifest_path(events_dir, sealed.number), dump_json(sealed))
     for number in _numbers(events_dir)[:-_KEPT]:
         manifest_path(events_dir, number).unlink(missing_ok=True)
     return sealed
+
+
+def seal_manifest(manifest: Manifest) -> Manifest:
+    """Return the manifest with the digest of what it says."""
+    return msgspec.structs.replace(manifest, digest=_digest(manifest))
 
 
 def high_water(events_dir: Path) -> dict[str, int]:
@@ -126,7 +131,7 @@ def _read(path: Path, number: int, _identity: tuple[int, int, int]) -> Manifest:
     """Read and check one file; a file that has not changed is not read again (readers ask every second)."""
     try:
         manifest = load_json(path.read_bytes(), Manifest, what=f"`{path.name}`")
-        damage = _damage(manifest, number)
+        damage = check_manifest(manifest, number)
     except JuratError as error:
         damage = error.detail
     if damage:
@@ -139,7 +144,7 @@ def _read(path: Path, number: int, _identity: tuple[int, int, int]) -> Manifest:
     return manifest
 
 
-def _damage(manifest: Manifest, number: int) -> str:
+def check_manifest(manifest: Manifest, number: int) -> str:
     """Return what is wrong with a manifest, or nothing."""
     if manifest.number != number:
         return f"it calls itself number `{manifest.number}`, expected {number}"

@@ -203,6 +203,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         "endpoint:read": ["endpoints/e"],
         "system:register": ["systems/s"],
         "producer:register": ["workspace"],
+        "log:rotate": ["workspace"],
         **{f"retention:{verb}": ["workspace"] for verb in ("apply", "read", "run")},
         **{f"erasure:{verb}": ["workspace"] for verb in ("request", "read", "run")},
         **{f"principal:{verb}": ["principals/prn_1"] for verb in ("register", "read", "deactivate", "reactivate", "transfer")},
