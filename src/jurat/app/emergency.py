@@ -6,6 +6,8 @@ What lies in a window is read from the ledger by the tag in each act's decision;
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -113,9 +115,7 @@ def drill(app: App, token: str, *, role: str, scope: str, reason: str, ticket: s
     assert isinstance(broken, GlassBroken)
     try:
         to_access_s = _until(app, began_s, lambda state: _held(app, state, broken), "the role did not come")
-        to_notify_s = {
-            who: _until(app, began_s, lambda s, who=who: _told(s, broken.glass, who), "a notice did not come") for who in broken.told
-        }  # type: ignore[misc]
+        to_notify_s = {each: _until(app, began_s, partial(_told, broken.glass, each), "a notice did not come") for each in broken.told}
     finally:
         ended_s = time.monotonic()
         act(app, token, CloseGlass(glass=broken.glass))
@@ -126,8 +126,7 @@ def drill(app: App, token: str, *, role: str, scope: str, reason: str, ticket: s
     return event.data, event.id
 
 
-def _until(app: App, began_s: float, is_so: object, failed: str) -> float:
-    assert callable(is_so)
+def _until(app: App, began_s: float, is_so: Callable[[State], bool], failed: str) -> float:
     while True:
         with app.store.reading() as state:
             if is_so(state):
@@ -147,5 +146,5 @@ def _held(app: App, state: State, broken: GlassBroken) -> bool:
     return grant is not None and in_scope(grant.scope, place) and broken.role in roles_held(state, broken.person, place, now_ns)
 
 
-def _told(state: State, glass: str, who: str) -> bool:
+def _told(glass: str, who: str, state: State) -> bool:
     return any(n.about == glass for n in state.find(rows.Notice, to=who))

@@ -47,12 +47,14 @@ def request_access(state: State, command: commands.RequestAccess, context: Conte
     ]  # fmt: skip
     if same:
         raise Conflict(f"request `{same[0].request}` asks for this already", hint="wait for its approvers", code="already_asked")
+    approvers = list(rule.approvers)
     shown = {
         "principal": command.principal, "role": command.role, "scope": command.scope, "lifetime_s": command.lifetime_s,
-        "reason": command.reason, "renews": command.renews, "approvers": list(rule.approvers),
+        "reason": command.reason, "renews": command.renews, "approvers": approvers,
     }  # fmt: skip
     data = access.AccessRequested(
-        request=context.fresh("req"), **shown, shown=shown, shown_digest=digest_json(shown),
+        request=context.fresh("req"), principal=command.principal, role=command.role, scope=command.scope, lifetime_s=command.lifetime_s,
+        reason=command.reason, renews=command.renews, approvers=approvers, shown=shown, shown_digest=digest_json(shown),
         expires_at=expiry(context.now_ns, REQUEST_LIFETIME_S),
     )  # fmt: skip
     return [context.event(data, because=because)]

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from jurat.app import emergency, reviews
-from jurat.app.emergency import Window
-from jurat.app.reviews import Report
+from jurat.app.emergency import Window as Window
+from jurat.app.reviews import Report as Report
 from jurat.app.wiring import App
 
 NoQuery = Any

@@ -161,9 +161,12 @@ def test_taking_a_role_away_is_never_held_up(law: Law) -> None:
     assert give(law, "dan", "ml_lead", by="fay")
 
 
-def test_whoever_answers_for_the_training_data_does_not_deploy(law: Law) -> None:
+def test_where_the_file_says_so_whoever_answers_for_the_training_data_does_not_deploy(law: Law) -> None:
     version = law.register()
     law.good(version)
+    at, end = (default_access().index(mark) for mark in ("  # - between: [curate", "  - between: [grant"))
+    stricter = default_access()[at:end].replace("  # ", "  ")
+    rules(law, default_access()[:at] + stricter + default_access()[end:])
     with pytest.raises(Denied, match="training data of a version") as caught:
         law.do("ada", commands.Promote(version=version.version, to_stage="staging"))
     assert "did `data:register` on `loans@v1`" in caught.value.detail

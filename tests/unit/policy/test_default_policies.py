@@ -119,7 +119,7 @@ HAVE_METADATA = [*MODELS.values(), *DATA.values(), "endpoints/e", "requests/req_
 RULES = {"policy:read": ["workspace"], "gates:read": ["workspace"]}
 RECORDS = {action: ["ledger/inference", "workspace"] for action in ("records:read", "ledger:verify", "ledger:prove")}
 ANSWERS = {f"request:{verb}": ["requests/req_1"] for verb in ("approve", "reject", "read")}
-EVERYONE = {"session:open": ["workspace"], "token:mint": ["workspace"]}  # for whoever has proved who they are
+EVERYONE = {action: ["workspace"] for action in ("session:open", "token:mint", "access_rules:read")}  # for whoever has proved who they are
 GRANTED: dict[str, dict[str, list[str]]] = {
     "data_scientist": {
         "data:read": [DATA["training"]],
@@ -280,6 +280,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
     },
     "provisioner": {f"directory:{verb}": ["principals/prn_1"] for verb in ("provision", "read")},
     "enforcement_point": {"access:evaluate": ["workspace"], "access:search": ["workspace"]},
+    "clock": {f"retention:{verb}": ["workspace"] for verb in ("read", "run")},
     "prediction_client": {"prediction:request": ["endpoints/e"]},
     "recorder": {"events:record": ["ledger/inference"]},
     "evaluator": {
@@ -290,10 +291,23 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         "metadata:read": [*MODELS.values(), DATA["training"]],
     },
 }
+# Access beyond a grant: who may answer at all; whose answer counts stands in the access file.
+for _role in (
+    "operator", "access_controller", "ml_lead", "product_owner", "compliance_officer", "compliance_auditor", "auditor", "privacy_officer",
+    "data_owner", "model_maintainer", "incident_responder",
+):  # fmt: skip
+    for _verb in ("access:read", "access:approve", "access:reject", "glass:review", "review:answer"):
+        GRANTED[_role].setdefault(_verb, []).append("principals/prn_1")
+for _role in ("operator", "access_controller", "compliance_officer", "compliance_auditor"):
+    GRANTED[_role] |= {"review:open": ["workspace"], "review:read": ["workspace"]}
+GRANTED["auditor"] |= {"review:read": ["workspace"]}
+GRANTED["operator"] |= {"access_rules:apply": ["workspace"]}
+GRANTED["clock"] = {action: ["workspace"] for action in ("access:expire", "review:open", "retention:run", "retention:read")}
 
 
 def is_allowed(role: str, action: str, resource: str, **context: str) -> bool:
-    kind = {"evaluator": "process", "recorder": "process", "enforcement_point": "service", "provisioner": "service"}.get(role, "person")
+    processes, services = {"evaluator", "recorder", "clock"}, {"enforcement_point", "provisioner"}
+    kind = "process" if role in processes else "service" if role in services else "person"
     attributes: dict[str, Value] = {"gates_green": True} if action == "alias:move" and resource.startswith("models/") else {}
     return ENGINE.decide(Request("prn_7", kind, frozenset({role}), action, resource, attributes, context)).is_allowed
 
