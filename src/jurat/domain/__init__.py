@@ -28,6 +28,6 @@
 `decide_shortening` keeping something for a shorter time
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `facts_registry` `commands_registry` `decide_registry` `decide_registry_moves` `evolve_registry`  the registry as MLflow's clients know it
-`registry` its entries, by name and number · `registry_names` what may be called how, and what is protected
+`registry` its entries, by name and number · `registry_names` what may be called how, and what is protected · `registry_search` its language
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

@@ -166,7 +166,12 @@ def _condition(clause: Clause, value: Any) -> sql.Composable:
         return sql.SQL(test).format(column, value(list(clause.value)))
     if isinstance(clause.value, int) and not _NUMBERS[0] <= clause.value <= _NUMBERS[1]:
         raise Malformed(f"`{clause.value}` does not fit into 64 bits")
-    return sql.SQL("{} {} {}").format(column, _OPERATORS[clause.operator], value(clause.value))
+    compared = sql.SQL("{} {} {}").format(column, _OPERATORS[clause.operator], value(clause.value))
+    if clause.key == "name" and (clause.operator == "ILIKE" or (clause.operator == "LIKE" and str(clause.value)[:1] in ("%", "_"))):
+        # No index of versions answers this; there are far fewer models than versions, and each version's name is a model's.
+        matching = sql.SQL("SELECT r.name FROM view.registry_models r WHERE r.name {} {}")
+        return sql.SQL("{} IN ({})").format(column, matching.format(_OPERATORS[clause.operator], value(clause.value)))
+    return compared
 
 
 def _beyond(order: Sequence[tuple[str, bool]], after: list[Any], value: Any) -> sql.Composable:
