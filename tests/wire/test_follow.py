@@ -39,7 +39,8 @@ class Follower:
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines: Queue[str] = Queue()
         assert self.process.stdout is not None
-        threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout], daemon=True).start()
+        self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout], daemon=True)
+        self.reader.start()
 
     def next(self, count: int) -> list[dict[str, Any]]:
         return [json.loads(self.lines.get(timeout=60)) for _ in range(count)]
@@ -56,6 +57,10 @@ class Follower:
         assert self.process.stderr is not None
         said = self.process.stderr.read()
         assert self.process.wait(20) == 0, said
+        self.reader.join(10)
+        self.process.stderr.close()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return said
 
 

@@ -41,6 +41,7 @@
 `keeping`    retention at work: what is due, and the run that takes it away · `pruning` the prefixes of logs · `clockwork` when it ran
 `erase`      what events say is taken away: request, approval, run, search, certificate · `masks` hidden from the approval on
 `records`    reading the ledger, which is an act · `where` conditions on events · `follow` events as they are sealed
+`witnessing` a witness and its memory, plugged together
 `rotate`     new keys for the logs · `mirroring` the record pushed to an object store
 `refold`     state folded again from the ledger, to compare or to repair
 `mlflow_door` how MLflow's clients show a token, and are told errors · `mlflow_runs` runs and bytes of a tracking server

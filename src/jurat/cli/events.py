@@ -25,7 +25,7 @@ _LOOK_EVERY_S: Final = 0.5
 
 jurat events --class inference --principal 'Ada Lovelace' --json
 
-jurat events --where 'class=inference and confidence<0.6 and received>=2026-11-25T00:00:00Z'
+jurat events --where 'class=inference and confidence<0.6 and version=credit@1.1.0'
 
 jurat events --where 'kind=act.denied.v1' --follow --json""",
 )

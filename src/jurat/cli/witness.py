@@ -14,6 +14,11 @@ from jurat.core.errors import Malformed, NotFound, Unavailable
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 
+_STORE = click.option(
+    "--store", default="", envvar="JURAT_WITNESS_STORE", metavar="URL",
+    help="Where it remembers: `postgresql://…`, also by JURAT_WITNESS_STORE.  [default: a file in its directory]",
+)  # fmt: skip
+
 
 @noun("witness")
 def witness() -> None:
@@ -23,12 +28,13 @@ def witness() -> None:
 @witness.verb("init", example="jurat witness init ./w1 --name witness.example/w1")
 @_DIRECTORY
 @click.option("--name", required=True, help="The witness's name, best a URL without scheme; part of its keys for ever.")
+@_STORE
 @click.pass_obj
-def init(session: Session, directory: Path, name: str) -> None:
-    """Make a witness: a directory with its keys and its memory."""
-    from jurat.ledger.witness_desk import create_witness
+def init(session: Session, directory: Path, name: str, store: str) -> None:
+    """Make a witness: a directory with its keys, and its memory beside them or in PostgreSQL."""
+    from jurat.app.witnessing import make_witness
 
-    public = create_witness(directory, name)
+    public = make_witness(directory, name, store)
     if session.as_json:
         show_json(public)
     else:
@@ -54,12 +60,13 @@ def vkey(session: Session, directory: Path) -> None:
 @_DIRECTORY
 @click.argument("keys", required=False, type=click.Path(path_type=Path))
 @click.option("--vkey", "vkeys", multiple=True, help="A key of the log, instead of a file; may be repeated: all must have signed.")
+@_STORE
 @click.pass_obj
-def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[str, ...]) -> None:
+def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[str, ...], store: str) -> None:
     """Let a witness cosign a log: the anchor log of a `log-keys.json`, or of whichever these keys are. Again, once it changes them."""
+    from jurat.app.witnessing import open_witness
     from jurat.ledger.keys import load_log_keys
     from jurat.ledger.layout import ANCHOR
-    from jurat.ledger.witness_desk import Witness
 
     if (keys is None) == (not vkeys):
         raise click.UsageError("name a `log-keys.json`, or give `--vkey`")
@@ -70,7 +77,7 @@ def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[s
         origin, known, periods = anchor.origin, anchor.vkeys, anchor.periods
     else:
         origin, known, periods = vkeys[0].partition("+")[0], list(vkeys), []
-    desk = Witness(directory)
+    desk = open_witness(directory, store)
     try:
         desk.add_log(origin, known, periods)
     finally:
@@ -83,10 +90,11 @@ def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[s
 
 @witness.verb("serve", example="jurat witness serve ./w1 --port 8710")
 @_DIRECTORY
+@_STORE
 @click.option("--port", default=8710, show_default=True, help="0 takes a free one.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Anything but loopback wants TLS in front.")
 @click.pass_obj
-def serve(session: Session, directory: Path, port: int, bind: str) -> None:
+def serve(session: Session, directory: Path, store: str, port: int, bind: str) -> None:
     """Be a witness until Ctrl-C: the C2SP witness protocol over HTTP. Needs no workspace."""
     from jurat.web.witness import serve_witness
 
@@ -96,17 +104,18 @@ def serve(session: Session, directory: Path, port: int, bind: str) -> None:
         else:
             show_fields(session, [("url", f"http://{bind}:{found}")])
 
-    serve_witness(directory, bind, port, on_ready=ready)
+    serve_witness(directory, bind, port, store=store, on_ready=ready)
 
 
 @witness.verb("show", example="jurat witness show ./w1")
 @_DIRECTORY
+@_STORE
 @click.pass_obj
-def show_logs(session: Session, directory: Path) -> None:
+def show_logs(session: Session, directory: Path, store: str) -> None:
     """Show the logs that a witness cosigns, each with the size that it saw last, and how much evidence it keeps."""
-    from jurat.ledger.witness_desk import Witness
+    from jurat.app.witnessing import open_witness
 
-    desk = Witness(directory)
+    desk = open_witness(directory, store)
     try:
         logs, evidence = desk.logs(), desk.evidence()
     finally:
@@ -130,14 +139,15 @@ def show_logs(session: Session, directory: Path) -> None:
 @witness.verb("evidence", example="jurat witness evidence ./w1 -o ./evidence")
 @_DIRECTORY
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write each into a file there, as it came and what was held.")
+@_STORE
 @click.pass_obj
-def evidence(session: Session, directory: Path, output: Path | None) -> None:
+def evidence(session: Session, directory: Path, output: Path | None, store: str) -> None:
     """Show what logs signed that contradicts what they had signed before."""
+    from jurat.app.witnessing import open_witness
     from jurat.core.clock import format_at
     from jurat.core.files import write_whole
-    from jurat.ledger.witness_desk import Witness
 
-    desk = Witness(directory)
+    desk = open_witness(directory, store)
     try:
         kept = desk.evidence()
     finally:

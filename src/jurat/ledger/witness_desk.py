@@ -2,7 +2,7 @@
 
     witness.key      0600: the seed that both of its keys are derived of
     witness.json     public: its name and its vkeys, Ed25519 and ML-DSA-44
-    witness.sqlite   what it remembers (witness_store)
+    witness.sqlite   what it remembers (witness_store), unless that lies in PostgreSQL
 
 compare ── cosign ── store, durable ── answer. A witness killed in between has cosigned something that nobody saw, or
 stored something that nobody was told: both are harmless, for the log asks again and learns the size.
@@ -11,7 +11,7 @@ stored something that nobody was told: both are harmless, for the log asks again
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,7 +26,7 @@ from jurat.core.jsonio import load_json
 from jurat.ledger.crash_points import reach
 from jurat.ledger.keys import KeyPeriod, LogKeys, create_signing_key, load_signing_key
 from jurat.ledger.witness import TEXT_TYPE, Refusal, judge, open_submission, parse_request
-from jurat.ledger.witness_store import Evidence, Known, WitnessStore, create_witness_store
+from jurat.ledger.witness_store import Evidence, Known, Memory, SqliteMemory, WitnessStore, create_witness_store
 from jurat.merkle.cosign import CosignatureSigner
 from jurat.merkle.note import MlDsaSigner, Verifier, check_key_name, format_signatures, verifiers_of
 
@@ -66,14 +66,14 @@ class Witness:
         NotFound, Malformed: something in its directory is missing or corrupt.
     """
 
-    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
+    def __init__(self, directory: Path, clock: Clock | None = None, *, memory: Callable[[Sequence[str]], Memory] | None = None) -> None:
         self._clock = clock or SystemClock()
         self.public = load_public_witness(directory)
         self._now_s = 0  # set within the transaction: both signatures carry it
         self._signers = _signers(load_signing_key(directory / "witness.key"), self.public.name, self)
         if [signer.vkey for signer in self._signers] != self.public.vkeys:
             raise Malformed(f"`{directory}` has a key that is not the one in `witness.json`", code="key_corrupt")
-        self._store = WitnessStore(directory / "witness.sqlite")
+        self._store = WitnessStore(memory(self.public.vkeys) if memory else SqliteMemory(directory / "witness.sqlite"))
         self._one_at_a_time = threading.Lock()
         self._logs: dict[str, KeysAt] = {}
 
@@ -158,8 +158,8 @@ class Witness:
         return self._logs
 
 
-def create_witness(directory: Path, name: str) -> PublicWitness:
-    """Make a witness: its keys and an empty memory.
+def create_witness(directory: Path, name: str, *, make_memory: Callable[[Sequence[str]], None] | None = None) -> PublicWitness:
+    """Make a witness: its keys and an empty memory, in its directory or by `make_memory` for these keys.
 
     Raises:
         Malformed: a name that no key can have.
@@ -170,8 +170,15 @@ def create_witness(directory: Path, name: str) -> PublicWitness:
         raise Malformed("a witness's name has at most 255 bytes")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     seed = create_signing_key(directory / "witness.key")
-    create_witness_store(directory / "witness.sqlite")
     public = PublicWitness(name, [signer.vkey for signer in _signers(seed, name, None)])
+    if make_memory is None:
+        create_witness_store(directory / "witness.sqlite")
+    else:
+        try:
+            make_memory(public.vkeys)
+        except BaseException:  # a key without a memory is of no use, and stands in the way of the next try
+            (directory / "witness.key").unlink()
+            raise
     write_whole(directory / "witness.json", msgspec.json.format(msgspec.json.encode(public), indent=2) + b"\n")
     return public
 

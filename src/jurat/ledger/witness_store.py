@@ -1,16 +1,18 @@
 """What a witness remembers: per log its keys and the last checkpoint that it cosigned; and evidence of what it refused.
 
-SQLite, `synchronous=FULL`. Comparing and storing happen in one transaction, which is durable before it is answered:
-otherwise an older request could roll the witness back. A store that is gone is never made anew: it would cosign a fork.
+SQLite with `synchronous=FULL`, or a `Memory` that is plugged in (PostgreSQL: `store.witness`). Comparing and storing happen in
+one transaction, which is durable before it is answered: otherwise an older request could roll the witness back. A store that
+is gone is never made anew: it would cosign a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -53,8 +55,24 @@ class Evidence(NamedTuple):
     held: str | None
 
 
-class WitnessStore:
-    """One connection. To be used by one thread at a time; other processes may have their own.
+class Memory(Protocol):
+    """Where the tables `logs` and `evidence` lie. Statements have `?` for values. Raises `Unavailable` where it cannot."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold off every other writer; what was written inside is durable when this ends, or was never written."""
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run a statement inside `alone`."""
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return what a query finds."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class SqliteMemory:
+    """One connection to a file. To be used by one thread at a time; other processes may have their own.
 
     Raises (on construction):
         NotFound: there is no store.
@@ -95,6 +113,33 @@ class WitnessStore:
         except sqlite3.Error as error:
             raise Unavailable(f"the witness's memory could not be written: {str(error).lower()}", code="storage_failed") from error
 
+    def run(self, statement: str, values: Sequence[object] = ()) -> None:
+        self._database.execute(statement, values)
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the witness's memory could not be read: {str(error).lower()}", code="storage_failed") from error
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class WitnessStore:
+    """What a witness remembers, wherever it lies."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold off every other writer; what was written inside is durable when this ends, or was never written.
+
+        Raises:
+            Unavailable: the disk refused; nothing may be answered.
+        """
+        return self._memory.alone()
+
     def known(self, origin: str) -> Known | None:
         """Return a log by its origin."""
         found = self._rows("WHERE origin = ?", origin)
@@ -122,20 +167,20 @@ class WitnessStore:
                 raise Conflict(f"log `{origin[:120]}` is known with other keys", hint="ask its operator whether it changed its keys")
             if known is None:
                 row = (origin, hash_origin(origin).hex(), said)
-                self._database.execute("INSERT INTO logs (origin, origin_hash, vkeys) VALUES (?, ?, ?)", row)
+                self._memory.run("INSERT INTO logs (origin, origin_hash, vkeys) VALUES (?, ?, ?)", row)
             else:
-                self._database.execute("UPDATE logs SET vkeys = ? WHERE origin = ?", (said, origin))
+                self._memory.run("UPDATE logs SET vkeys = ? WHERE origin = ?", (said, origin))
 
     def put(self, checkpoint: Checkpoint, note: str, cosigned_s: int) -> None:
         """Remember this as the last one. Inside `alone` only."""
-        self._database.execute(
+        self._memory.run(
             "UPDATE logs SET size = ?, root = ?, note = ?, cosigned_s = ? WHERE origin = ?",
             (checkpoint.size, checkpoint.root, note, cosigned_s, checkpoint.origin),
         )
 
     def keep_evidence(self, origin: str, at_ns: int, why: str, request: bytes, held: str | None) -> None:
         """Keep what contradicts what was cosigned, up to a bound per log; the same request once. Inside `alone` only."""
-        self._database.execute(
+        self._memory.run(
             "INSERT INTO evidence (origin, at_ns, why, request, held) SELECT ?, ?, ?, ?, ? "
             "WHERE (SELECT count(*) FROM evidence WHERE origin = ?) < ? AND NOT EXISTS (SELECT 1 FROM evidence WHERE request = ?)",
             (origin, at_ns, why, request, held, origin, MAX_EVIDENCE, request),
@@ -146,7 +191,7 @@ class WitnessStore:
         return [Evidence(*row) for row in self._read("SELECT number, origin, at_ns, why, request, held FROM evidence ORDER BY number")]
 
     def close(self) -> None:
-        self._database.close()
+        self._memory.close()
 
     def _rows(self, where: str, *values: object) -> list[Known]:
         rows = self._read(f"SELECT origin, vkeys, size, root, note, cosigned_s FROM logs {where} ORDER BY origin", *values)
@@ -155,11 +200,8 @@ class WitnessStore:
             for origin, vkeys, size, root, note, at_s in rows
         ]
 
-    def _read(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        try:
-            return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unavailable(f"the witness's memory could not be read: {str(error).lower()}", code="storage_failed") from error
+    def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._memory.rows(query, values)
 
 
 def continues(known: Known, keys: LogKeys) -> bool:

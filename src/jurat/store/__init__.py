@@ -6,6 +6,7 @@
 `relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased · `accounts` what directories said · `passkeys` with links and challenges
 `proofs`    sessions, accounts at providers, invitations, sign-ins, proofs that were seen
+`witness`   a witness's memory in PostgreSQL
 `scrub`     what PostgreSQL's files still hold of deleted rows
 `rebuild`   the ledger folded again: compare, or put in place
 `schema`    numbered migrations; `schema.sql` holds the three laws and the roles

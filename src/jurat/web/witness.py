@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from jurat.app.witnessing import open_witness
 from jurat.core.errors import JuratError, Unavailable
 from jurat.ledger.witness import MAX_REQUEST_SIZE, TEXT_TYPE
 from jurat.ledger.witness_desk import Answer, Witness
@@ -71,14 +72,16 @@ def make_witness_asgi(witness: Witness, *, body_timeout_s: float = _BODY_TIMEOUT
     return app
 
 
-def serve_witness(directory: Path, host: str, port: int, *, on_ready: Callable[[int], None]) -> None:
+def serve_witness(directory: Path, host: str, port: int, *, store: str = "", on_ready: Callable[[int], None]) -> None:
     """Serve a witness until SIGTERM or SIGINT. `port` 0 takes a free one; `on_ready` is told which.
+
+    `store`: where it remembers, if not in its directory.
 
     Raises:
         NotFound, Malformed: there is no witness in the directory, or it is corrupt.
         Unavailable: the port is taken.
     """
-    witness = Witness(directory)
+    witness = open_witness(directory, store)
     try:
         door = socket.create_server((host, port), backlog=128)
     except OSError as error:
