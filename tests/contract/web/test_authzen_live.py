@@ -16,11 +16,14 @@ import uvicorn
 from tests.contract.web.conftest import Live
 
 from jurat.app.walk import act
+from jurat.core.errors import Malformed
 from jurat.domain.commands import GrantRole, IssueToken, RegisterPrincipal
+from jurat.domain.commands_policy import ApprovePolicyChange, RequestPolicyChange
 from jurat.domain.events import decode_event
 from jurat.domain.facts import ActDenied
-from jurat.domain.facts_policy import AccessDecided
+from jurat.domain.facts_policy import AccessDecided, PolicyChangeRequested
 from jurat.domain.roles import expiry
+from jurat.domain.rows import PolicySetInForce
 from jurat.domain.values import PrincipalType
 from jurat.web.asgi import make_asgi
 from jurat.web.decision_door import DecisionDoor
@@ -129,6 +132,36 @@ def test_a_role_that_ends_is_gone_from_the_next_answer_on(site: Site) -> None:
     assert site.ask(*asked, subject=site.owner)["decision"] is True
     time.sleep(2.0)
     assert site.ask(*asked, subject=site.owner)["decision"] is False
+
+
+def change(site: Site, officer: str, files: dict[str, str], schema: str) -> None:
+    asked = act(site.app, site.operator, RequestPolicyChange(files=files, schema=schema, reason="test")).events[0].data
+    assert isinstance(asked, PolicyChangeRequested)
+    act(site.app, officer, ApprovePolicyChange(request=asked.request, shown_digest=asked.shown_digest))
+
+
+def test_a_change_of_the_policies_is_in_force_in_a_process_that_runs(site: Site) -> None:
+    officer = act(
+        site.app, site.operator, IssueToken(principal=site._join(PrincipalType.PERSON, "officer", role="compliance_officer"), lifetime_s=60)
+    ).reply["token"]
+    with site.app.store.reading() as state:
+        before = state.get(PolicySetInForce, "current")
+    assert before is not None
+    own = '@id("own.closed") @reason("closed") forbid (principal, action == Action::"infrastructure:use", resource);'
+    asked = ("infrastructure:use", "infrastructure/dev/box", "Machine")
+    assert site.ask(*asked)["decision"] is True
+    try:
+        change(site, officer, {**before.files, "own.cedar": own}, before.schema)
+        time.sleep(0.5)  # a picture is at most so old
+        found = site.ask(*asked)
+        assert (found["decision"], found["context"]["policies"]) == (False, ["own.closed"])
+        with pytest.raises(Malformed):
+            change(site, officer, {**before.files, "own.cedar": "permit ("}, before.schema)
+        assert site.ask(*asked)["context"] | {"id": ""} == found["context"] | {"id": ""}  # the bad set left all as it was
+    finally:
+        change(site, officer, before.files, before.schema)
+    time.sleep(0.5)
+    assert site.ask(*asked)["decision"] is True
 
 
 def test_every_answer_is_an_event_and_equal_allows_are_counted(site: Site) -> None:
