@@ -280,7 +280,6 @@ GRANTED: dict[str, dict[str, list[str]]] = {
     },
     "provisioner": {f"directory:{verb}": ["principals/prn_1"] for verb in ("provision", "read")},
     "enforcement_point": {"access:evaluate": ["workspace"], "access:search": ["workspace"]},
-    "clock": {f"retention:{verb}": ["workspace"] for verb in ("read", "run")},
     "prediction_client": {"prediction:request": ["endpoints/e"]},
     "recorder": {"events:record": ["ledger/inference"]},
     "evaluator": {
