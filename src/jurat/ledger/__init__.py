@@ -28,7 +28,7 @@ Witnesses    `witness` the law: may this be cosigned? · `witness_desk` one witn
 Verifying    `verify` a whole ledger · `verify_checkpoints` `verify_log` `verify_journal` `verify_parts` `verify_events` `verify_names`
              `verify_witnesses` a quorum's word · `verify_tombstones` what may be gone, by the ledger's own word
              `verify_public` what everybody can see, by way of a `tile_source`
-             `verify_crew` several processes · `verify_receipts` promises kept
+             `verify_sizes` nothing that could hold us up · `verify_crew` several processes · `verify_receipts` promises kept
              `locate` `faults` `verdict` from what was seen to faults with names
              `completeness` is every producer's stream whole? · `rebuild_range` a stretch's hashes from the archive's rows alone
              `voices` who was heard of last

@@ -33,6 +33,7 @@ WHAT: Final = {
     "erasure_undone": "an event's content is there, though the ledger says that it was erased",
     "not_witnessed": "no quorum of witnesses has cosigned this, so it may have been shown to you alone",
     "not_a_file": "something lies in the ledger that is no file",
+    "too_large": "a file is larger than any of its kind can be",
     "receipt_bad": "a kept receipt is none, or not of these logs",
     "receipt_broken": "the log did not seal what its receipt promised",
     "lock_unreadable": "the store of last signed checkpoints cannot be read",

@@ -34,6 +34,7 @@ from jurat.ledger.verify_log import TreeCheck, check_tree
 from jurat.ledger.verify_names import name_events
 from jurat.ledger.verify_parts import check_parts
 from jurat.ledger.verify_receipts import check_receipts
+from jurat.ledger.verify_sizes import find_oversized
 from jurat.ledger.verify_tombstones import Tombstones, gather_tombstones
 from jurat.ledger.verify_witnesses import bind_witnessed, gather_cosigned
 from jurat.merkle.policy import Policy
@@ -80,6 +81,10 @@ def verify_workspace(
     if odd := _find_odd(ledger_root):
         for name in odd:  # opening one could wait for ever, or never end
             faults.add("ledger", "not_a_file", "a pipe, a device or the like; nothing was opened before it is gone", file=name)
+        return Report(logs=[], faults=faults.all())
+    if oversized := find_oversized(ledger_root):
+        for name, size in oversized:  # reading one could take for ever, or all memory
+            faults.add("ledger", "too_large", f"it has {size} bytes; nothing was opened before it is gone", file=name)
         return Report(logs=[], faults=faults.all())
     claims = gather_claims(ledger_root, keys, lock_path, since, faults)  # (1)
     witnessed = None
@@ -148,8 +153,9 @@ def _tombstones(ledger_root: Path, tenant: str, claims: Sequence[Claims]) -> Tom
         return Tombstones({}, {}, {}, {}, [])
     size = max(_size(mine), _public_size(ledger_root, mine))
     found = gather_tombstones(ledger_root, tenant, mine.files, hash_origin(mine.keys.origin)[:8], size)
-    may, must, expired, pruned = ({log: said for log, said in each.items() if log.startswith(f"{tenant}/")} for each in found[:4])
-    return Tombstones(may, must, expired, pruned, found.rotated)
+    own = f"{tenant}/"
+    may, must, expired = ({log: said for log, said in each.items() if log.startswith(own)} for each in found[:3])
+    return Tombstones(may, must, expired, {log: at for log, at in found.pruned.items() if log.startswith(own)}, found.rotated)
 
 
 def _damaged(anchor: Claims, tree: TreeCheck) -> set[int]:

@@ -27,6 +27,7 @@ from jurat.ledger.shred import Columns, shred_with_kinds
 from jurat.ledger.verify_crew import Work, check_in_children
 from jurat.ledger.verify_events import EventCheck, Indexes, Rows, Tick, event_id
 from jurat.ledger.verify_log import ENTRY_FIELDS
+from jurat.ledger.verify_sizes import PART_SLACK
 
 _BATCH: Final = 8192  # rows
 _WORTH_A_PROCESS: Final = 50_000  # rows; fewer are checked sooner than an interpreter starts
@@ -105,6 +106,10 @@ class _PartCheck:
             self._altered("it is not a file")  # a pipe would keep us waiting
             return
         try:
+            size = self.path.stat().st_size
+            if self.part.sha256 and size > self.part.size_bytes + PART_SLACK:
+                self._altered(f"it has {size} bytes, its manifest says {self.part.size_bytes}; it was not read")
+                return
             digest = digest_file(self.path)
         except OSError as error:
             self._altered(f"it cannot be read: {(error.strerror or str(error)).lower()}")

@@ -62,3 +62,28 @@ def test_a_circle_of_links_is_a_missing_file(scene: Scene, tmp_path: Path) -> No
     path.symlink_to("L0")
     report = verify_workspace(mine.root, mine.keys, mine.lock)
     assert {fault.what for fault in report.faults} == {"tree_altered"}
+
+
+def test_a_file_as_large_as_a_disk_is_named_and_not_read(scene: Scene, tmp_path: Path) -> None:
+    mine = scene.copy_to(tmp_path / "ws")
+    named = 0
+    for name in names_of(mine.root):
+        path = mine.root / name
+        size = path.stat().st_size
+        os.truncate(path, 1 << 40)  # sparse: it takes no room
+        report = verify_workspace(mine.root, mine.keys, mine.lock)
+        os.truncate(path, size)
+        if path.name == "flock" or path.name == "entries" or path.name.startswith("L"):
+            continue  # what lies beyond the signed size is not judged; it only must not hold us up
+        assert {fault.what for fault in report.faults} & {"too_large", "parquet_altered"}, name
+        assert name in {fault.file for fault in report.faults}
+        named += 1
+    assert named > 10
+    assert verify_workspace(mine.root, mine.keys, mine.lock).is_clean
+
+
+def test_a_circle_of_directories_is_not_followed(scene: Scene, tmp_path: Path) -> None:
+    mine = scene.copy_to(tmp_path / "ws")
+    (mine.root / "main/inference/again").symlink_to(mine.root)
+    (mine.root / "main/events/class=inference/kind=loop").symlink_to("..")
+    assert verify_workspace(mine.root, mine.keys, mine.lock).is_clean
