@@ -214,11 +214,21 @@ def fill(workspace: Workspace) -> None:
                     name = f"model-{number:04d}"
                     for version in range(1, VERSIONS_EACH + 1):
                         row = RegistryVersion(
-                            as_of=event, name=name, number=version, source=f"s3://models/{name}/{version}", storage=f"s3://models/{name}/{version}",
-                            run_id=f"run-{number:04d}-{version}", run_link="", description="trained on Monday", created_ms=at_ms + version,
-                            updated_ms=at_ms + number * 7 + version, created_by="prn_x", registered=event,
-                            stage=("None", "Staging", "Archived")[version % 3], tags={"team": f"team-{version % 20}", "git": f"{version:040x}"},
-                        )  # fmt: skip
+                            as_of=event,
+                            name=name,
+                            number=version,
+                            source=f"s3://models/{name}/{version}",
+                            storage=f"s3://models/{name}/{version}",
+                            run_id=f"run-{number:04d}-{version}",
+                            run_link="",
+                            description="trained on Monday",
+                            created_ms=at_ms + version,
+                            updated_ms=at_ms + number * 7 + version,
+                            created_by="prn_x",
+                            registered=event,
+                            stage=("None", "Staging", "Archived")[version % 3],
+                            tags={"team": f"team-{version % 20}", "git": f"{version:040x}"},
+                        )
                         copy.write_row((version_key(name, version), dump_json(row).decode(), event))
             for table in TABLES:
                 connection.execute(f"ALTER TABLE view.{table} ENABLE ALWAYS TRIGGER event_required".encode())

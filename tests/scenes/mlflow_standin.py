@@ -18,6 +18,7 @@ class StandIn:
     def __init__(self) -> None:
         self.models: dict[str, dict[str, Any]] = {}
         self.blobs: dict[str, bytes] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.fails = False
         stand_in = self
@@ -70,6 +71,9 @@ class StandIn:
 
     def call(self, method: str, verb: str, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         none = 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"}
+        if (method, verb) == ("GET", "runs/get"):
+            run = self.runs.get(given.get("run_id", ""))
+            return (200, {"run": run}) if run else none
         model = self.models.get(given.get("name", ""))
         if (method, verb) == ("POST", "registered-models/create"):
             self.models[given["name"]] = {"versions": {}, "aliases": {}}

@@ -19,7 +19,9 @@ from mlflow.exceptions import RestException
 from tests.scenes.mlflow_site import Site
 from tests.scenes.mlflow_standin import StandIn
 
-from jurat.app.mlflow_runs import read_entry
+from jurat.app.mlflow_runs import read_entry, read_run
+from jurat.app.walk import act
+from jurat.core.errors import Conflict, Malformed, NotFound
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*stage.*:FutureWarning")
 SECRET = "Bearer what-the-upstream-wants"
@@ -61,9 +63,17 @@ def real_server(command: str, folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     argv = [
-        command, "server", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/m.db", "--artifacts-destination", str(folder / "a"),
-        "--workers", "1",
-    ]  # fmt: skip
+        command,
+        "server",
+        "--port",
+        str(port),
+        "--backend-store-uri",
+        f"sqlite:///{folder}/m.db",
+        "--artifacts-destination",
+        str(folder / "a"),
+        "--workers",
+        "1",
+    ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTHON"))}
     with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log, env=environment) as process:
         try:
@@ -94,9 +104,23 @@ def guarded(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest
             stand_in = stack.enter_context(contextlib.closing(StandIn()))
             upstream = stand_in.url
         argv = [
-            sys.executable, "-m", "jurat.cli.main", "-C", str(site.app.workspace.root), "mlflow", "guard", "--upstream", upstream, "--port", "0",
-            "--name", REGISTRY, "--credentials", str(secret), "--json",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "jurat.cli.main",
+            "-C",
+            str(site.app.workspace.root),
+            "mlflow",
+            "guard",
+            "--upstream",
+            upstream,
+            "--port",
+            "0",
+            "--name",
+            REGISTRY,
+            "--credentials",
+            str(secret),
+            "--json",
+        ]
         log = stack.enter_context((folder / "guard.log").open("wb"))
         process = stack.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log))
         stack.callback(process.terminate)
@@ -175,14 +199,22 @@ def test_a_protected_alias_is_held_on_every_path_that_means_it(guarded: Guarded,
 @pytest.mark.parametrize(
     "target",
     [
-        "/api/2.0/mlflow/registered-models/alias/", "/api/2.0/mlflow//registered-models/alias", "//api/2.0/mlflow/registered-models/alias",
-        "/api/2.0/mlflow/registered%2Dmodels/alias", "/api/2.0/mlflow/registered-models/%61lias", "/api/2.0/mlflow/registered-models%2Falias",
-        "/api/2.0/mlflow/x/../registered-models/alias", "/api/2.0/mlflow/%2e%2e/mlflow/registered-models/alias",
-        "/api/2.0/mlflow/registered-models/alias;v=1", "/API/2.0/mlflow/Registered-Models/alias", "/api/2.0/mlflow/registered%252Dmodels/alias",
-        "/api/2.0/mlflow-artifacts/artifacts/../../mlflow/registered-models/alias", "/api/2.0/mlflow\\registered-models\\alias",
+        "/api/2.0/mlflow/registered-models/alias/",
+        "/api/2.0/mlflow//registered-models/alias",
+        "//api/2.0/mlflow/registered-models/alias",
+        "/api/2.0/mlflow/registered%2Dmodels/alias",
+        "/api/2.0/mlflow/registered-models/%61lias",
+        "/api/2.0/mlflow/registered-models%2Falias",
+        "/api/2.0/mlflow/x/../registered-models/alias",
+        "/api/2.0/mlflow/%2e%2e/mlflow/registered-models/alias",
+        "/api/2.0/mlflow/registered-models/alias;v=1",
+        "/API/2.0/mlflow/Registered-Models/alias",
+        "/api/2.0/mlflow/registered%252Dmodels/alias",
+        "/api/2.0/mlflow-artifacts/artifacts/../../mlflow/registered-models/alias",
+        "/api/2.0/mlflow\\registered-models\\alias",
         "/api/2.0/mlflow-artifacts/artifacts/%2e%2e/%2e%2e/mlflow/registered-models/alias",
     ],
-)  # fmt: skip
+)
 def test_no_spelling_gets_past_it(guarded: Guarded, name: str, target: str) -> None:
     body = json.dumps({"name": name, "alias": "champion", "version": "1"}).encode()
     assert guarded.raw("POST", target, body) in (400, 403)
@@ -272,3 +304,62 @@ def test_a_server_that_is_away_is_said_so_and_nothing_happens(guarded: Guarded, 
     assert (held.status_code, held.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
     assert passed.status_code == 503
     assert names(guarded, name) == {}
+
+
+RUN = {
+    "info": {"run_id": "r1", "experiment_id": "0", "status": "FINISHED", "start_time": 1_795_000_000_000, "end_time": "1795000009000"},
+    "data": {
+        "params": [{"key": "C", "value": "1.0"}, {"key": "api_key", "value": "hush"}],
+        "metrics": [
+            {"key": "auc", "value": 0.91, "timestamp": 1, "step": 3},
+            {"key": "loss", "value": "NaN", "timestamp": "1", "step": "0"},
+        ],
+        "tags": [{"key": "mlflow.source.git.commit", "value": "a" * 40}, {"key": "mlflow.source.name", "value": "train.py"}],
+    },
+    "inputs": {
+        "dataset_inputs": [
+            {
+                "dataset": {"name": "loans", "digest": "d1", "source_type": "s3", "source": "s3://d"},
+                "tags": [{"key": "mlflow.data.context", "value": "training"}],
+            },
+        ]
+    },
+}
+
+
+def test_a_run_is_taken_over_as_claims_and_once(site: Site) -> None:
+    with contextlib.closing(StandIn()) as stand_in:
+        stand_in.runs["r1"] = RUN
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+            command = read_run(stand_in.url, "r1")
+            with pytest.raises(NotFound):
+                read_run(stand_in.url, "r2")
+            with pytest.raises(Malformed, match="in the clear"):
+                read_run("http://mlflow.example", "r1")
+    (event,) = act(site.app, site.tokens["data_scientist"], command).events
+    data: Any = event.data
+    assert (data.source_commit, data.source_name, data.status, data.ended_ms) == ("a" * 40, "train.py", "FINISHED", 1_795_000_009_000)
+    assert [(m.key, m.value, m.text) for m in data.claimed_metrics] == [("auc", 0.91, ""), ("loss", None, "NaN")]
+    assert (data.datasets[0].name, data.datasets[0].digest, data.datasets[0].context) == ("loans", "d1", "training")
+    assert "hush" not in str(data)
+    assert "t0ken" not in str(data)
+    with pytest.raises(Conflict):
+        act(site.app, site.tokens["data_scientist"], command)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"key": "auc", "value": "0.91"},
+        {"key": "auc", "value": "high"},
+        {"key": "auc", "value": True},
+        {"key": "", "value": 1},
+        {"value": 1},
+    ],
+)
+def test_a_metric_that_is_no_number_is_not_taken_for_one(metric: dict[str, Any]) -> None:
+    with contextlib.closing(StandIn()) as stand_in:
+        stand_in.runs["r1"] = {**RUN, "data": {**RUN["data"], "metrics": [metric]}}
+        with pytest.raises(Malformed):
+            read_run(stand_in.url, "r1")

@@ -15,15 +15,61 @@ from jurat.domain.registry_search import MODELS, VERSIONS, Kind, asks_for_prompt
 
 OPERATORS = {"=", "!=", "LIKE", "ILIKE", "IN", "NOT IN", "<", "<=", ">", ">="}
 KNOWN = [
-    "name='a'", "name = 'a' AND name LIKE 'b%'", 'name="a"', "name ILIKE 'x' and tags.k='v'", "tags.`my key` = 'v'", "tags.\"my key\" = 'v'",
-    "tag.k = 'v'", "attribute.name='a'", "name = a", "name = 1", "`name`='x'", "version_number = 1", "version_number >= 2 AND version_number<5",
-    "version_number = -1", "run_id IN ('a','b')", "run_id in ('a')", "run_id NOT IN ('a')", "name IN ('a','b')", "name IN ()", "run_id = ''",
-    "source_path LIKE '%x%'", "name='a' OR name='b'", "(name='a')", "name='a';", "name='a'; name='b'", "creation_timestamp > 5",
-    "tags.k IN ('a')", "name = 'it''s'", "name = 'a' AND", "AND name='a'", "name='a' name='b'", "name like 'a'", "name", "'a'=name",
-    "tags.a.b.c='1'", "version_number IN (1,2)", "name='a' AND tags.mlflow.prompt.is_prompt='true'", "name = 'a\nb'", "-- c\nname='a'",
-    "name = 'é'", "tags.k IS NULL", "run_id IN ('a', 'b',)", "tags.key-1 = 'v'", "tags.key = 1", "name = 'a' -- x", "name\t=\t'a'", "Name='a'",
-    "tags.k.`x y`='1'", "tags.'k'='v'", "name='a' AND AND name='b'", "name = `a`", "name = ''", "attribute.`name`='a'", "tags.my/key = 'a'",
-]  # fmt: skip
+    "name='a'",
+    "name = 'a' AND name LIKE 'b%'",
+    'name="a"',
+    "name ILIKE 'x' and tags.k='v'",
+    "tags.`my key` = 'v'",
+    "tags.\"my key\" = 'v'",
+    "tag.k = 'v'",
+    "attribute.name='a'",
+    "name = a",
+    "name = 1",
+    "`name`='x'",
+    "version_number = 1",
+    "version_number >= 2 AND version_number<5",
+    "version_number = -1",
+    "run_id IN ('a','b')",
+    "run_id in ('a')",
+    "run_id NOT IN ('a')",
+    "name IN ('a','b')",
+    "name IN ()",
+    "run_id = ''",
+    "source_path LIKE '%x%'",
+    "name='a' OR name='b'",
+    "(name='a')",
+    "name='a';",
+    "name='a'; name='b'",
+    "creation_timestamp > 5",
+    "tags.k IN ('a')",
+    "name = 'it''s'",
+    "name = 'a' AND",
+    "AND name='a'",
+    "name='a' name='b'",
+    "name like 'a'",
+    "name",
+    "'a'=name",
+    "tags.a.b.c='1'",
+    "version_number IN (1,2)",
+    "name='a' AND tags.mlflow.prompt.is_prompt='true'",
+    "name = 'a\nb'",
+    "-- c\nname='a'",
+    "name = 'é'",
+    "tags.k IS NULL",
+    "run_id IN ('a', 'b',)",
+    "tags.key-1 = 'v'",
+    "tags.key = 1",
+    "name = 'a' -- x",
+    "name\t=\t'a'",
+    "Name='a'",
+    "tags.k.`x y`='1'",
+    "tags.'k'='v'",
+    "name='a' AND AND name='b'",
+    "name = `a`",
+    "name = ''",
+    "attribute.`name`='a'",
+    "tags.my/key = 'a'",
+]
 
 
 def theirs(text: str, parser: Any, kind: Kind) -> Any:
@@ -54,11 +100,17 @@ def test_both_parsers_read_the_same(text: str) -> None:
 
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="'\"\\\0", exclude_categories=("C",)), max_size=8)
 _conditions = st.one_of(
-    st.builds(lambda k, o, v: f"{k} {o} '{v}'", st.sampled_from(["name", "run_id", "source_path", "tags.k", "tags.`a b`"]),
-              st.sampled_from(["=", "!=", "LIKE", "ilike"]), _texts),
+    st.builds(
+        lambda k, o, v: f"{k} {o} '{v}'",
+        st.sampled_from(["name", "run_id", "source_path", "tags.k", "tags.`a b`"]),
+        st.sampled_from(["=", "!=", "LIKE", "ilike"]),
+        _texts,
+    ),
     st.builds(lambda o, v: f"version_number {o} {v}", st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), st.integers(0, 10**9)),
-    st.builds(lambda v: f"run_id IN ({', '.join(repr(x) for x in v)})", st.lists(st.sampled_from(["a", "b c", "x-1"]), min_size=1, max_size=3)),
-)  # fmt: skip
+    st.builds(
+        lambda v: f"run_id IN ({', '.join(repr(x) for x in v)})", st.lists(st.sampled_from(["a", "b c", "x-1"]), min_size=1, max_size=3)
+    ),
+)
 
 
 @settings(max_examples=60, deadline=None)
