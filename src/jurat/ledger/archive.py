@@ -35,6 +35,7 @@ from jurat.merkle.entry import ENTRY_SIZE, unpack_entry
 FLUSH_ROWS: Final = 100_000  # of one log
 FLUSH_AGE_S: Final = 60.0  # of a log's oldest event that waits
 GRACE_S: Final = 120.0  # a replaced file stays until the longest query over it must be over
+_MERGED_BYTES: Final = 512 * 1024 * 1024  # in one call: some ten seconds
 _STEP_ROWS: Final = 200_000  # of one log in one manifest: bounds memory when there is much to catch up
 
 
@@ -99,8 +100,12 @@ class Follower:
         today = date_of(self._clock.now_ns())
         parts, merged, gone = list(self._manifest.parts), [], []
         parts.sort(key=_place)
+        spent_bytes = 0
         for (_, _, date), group in groupby(parts, key=lambda part: (part.log, part.kind, part.date)):
             for run in choose_runs(list(group), eager=everything or date < today):
+                if spent_bytes > _MERGED_BYTES and not everything:
+                    break  # the next call goes on: whoever wants the archive must not wait for all of it
+                spent_bytes += sum(part.size_bytes for part in run)
                 merged.append(merge_parts(self._events, run, revision=self._manifest.number + 1))
                 gone += run
         now_ns = self._clock.now_ns()

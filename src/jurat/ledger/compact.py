@@ -20,8 +20,8 @@ from jurat.core.errors import Tampered
 from jurat.ledger.manifest import Part
 from jurat.ledger.parts import damaged_part, missing_part, read_part, write_part
 
-FULL_ROWS: Final = 1_000_000
-FULL_BYTES: Final = 128 * 1024 * 1024
+FULL_BYTES: Final = 128 * 1024 * 1024  # a part is merged until it has as much, or
+FULL_ROWS: Final = 2_000_000  # so many
 _GATHER: Final = 8  # parts of the current day before a merge is worth its while
 
 
@@ -46,15 +46,17 @@ def choose_runs(parts: Sequence[Part], *, eager: bool) -> list[list[Part]]:
 
 
 def _stretches(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Yield neighbours that fit into one full part together."""
+    """Yield neighbours that make one full part together, and the rest; a part that is full already stays as it is."""
     stretch: list[Part] = []
     rows = size_bytes = 0
     for part in parts:
-        if stretch and (rows + part.rows > FULL_ROWS or size_bytes + part.size_bytes > FULL_BYTES):
+        is_full = part.rows >= FULL_ROWS or part.size_bytes >= FULL_BYTES
+        if not is_full:
+            stretch.append(part)
+            rows, size_bytes = rows + part.rows, size_bytes + part.size_bytes
+        if stretch and (is_full or rows >= FULL_ROWS or size_bytes >= FULL_BYTES):
             yield stretch
             stretch, rows, size_bytes = [], 0, 0
-        stretch.append(part)
-        rows, size_bytes = rows + part.rows, size_bytes + part.size_bytes
     if stretch:
         yield stretch
 

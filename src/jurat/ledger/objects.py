@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from jurat.core.errors import Conflict, JuratError, Malformed, NotFound, Unavailable
@@ -38,18 +38,19 @@ class ObjectStore:
         try:
             import obstore
             from obstore import exceptions
-            from obstore.store import LocalStore, from_url
+            from obstore import store as stores
         except ImportError:
             raise Unavailable(
                 f"`{self.url}` needs the library `obstore`", hint="`pip install 'jurat[objects]'`", code="library_missing"
             ) from None
-        self._obstore, self._errors = obstore, exceptions
+        self._obstore: Any = obstore
+        self._errors, open_store = exceptions, cast("Any", stores.from_url)
         more: dict[str, Any] = {"mkdir": True} if self.url.startswith("file:") else {"client_options": _client_options(config or {})}
         try:
-            self._store: Any = from_url(self.url, config=config, **more) if config else from_url(self.url, **more)
+            self._store: Any = open_store(self.url, config=config, **more) if config else open_store(self.url, **more)
         except (exceptions.BaseError, ValueError, OSError) as error:
             raise Malformed(f"`{self.url}` cannot be used as an object store: {_short(error)}") from error
-        self._can_swap = not isinstance(self._store, LocalStore)
+        self._can_swap = not isinstance(self._store, stores.LocalStore)
 
     def below(self, prefix: str) -> ObjectStore:
         """Return the same store, with every name below `prefix`."""

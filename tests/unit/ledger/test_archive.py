@@ -271,8 +271,10 @@ def test_a_large_part_waits_until_the_small_ones_weigh_as_much() -> None:
 
 
 def test_full_parts_are_left_alone() -> None:
-    parts = [part(0, 900_000), part(900_000, 99_999), part(999_999, 10), part(1_000_009, 5)]
-    assert rows_of(choose_runs(parts, eager=True)) == [[900_000, 99_999], [10, 5]]
+    parts = [part(0, 1_900_000), part(1_900_000, 100_000), part(2_000_000, 10), part(2_000_010, 5)]
+    assert rows_of(choose_runs(parts, eager=True)) == [[1_900_000, 100_000], [10, 5]], "a part is full once it has as much, and not before"
+    half = compact.FULL_BYTES // 2
+    assert rows_of(choose_runs([part(n, 1, half + 1) for n in range(4)], eager=True)) == [[1, 1], [1, 1]]
     assert choose_runs([part(0, 5, compact.FULL_BYTES), part(5, 5, compact.FULL_BYTES)], eager=True) == []
 
 

@@ -183,7 +183,7 @@ def test_evidence_is_bounded(witness: Witness) -> None:
 def test_a_disk_that_refuses_means_no_answer(witness: Witness, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "w" / "witness.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    witness._store._database.execute("PRAGMA busy_timeout = 10")
+    witness._store._memory._database.execute("PRAGMA busy_timeout = 10")
     with pytest.raises(Unavailable):
         witness.answer(LOG.request(0, 3))
     other.execute("ROLLBACK")
