@@ -110,8 +110,14 @@ def parse_order(written: list[str], kind: Kind) -> list[tuple[str, bool]]:
         direction = words[1].upper() if len(words) == 2 else "ASC"
         key = words[0] if words else ""
         key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == "`" else key
-        if not 1 <= len(words) <= 2 or direction not in ("ASC", "DESC") or (field := kind.orders.get(key.removeprefix("attribute."))) is None:
-            raise Malformed(f"invalid order_by clause `{each[:60]}`", hint=f"keys of {kind.name}: {', '.join(kind.orders)}; then ASC or DESC")
+        if (
+            not 1 <= len(words) <= 2
+            or direction not in ("ASC", "DESC")
+            or (field := kind.orders.get(key.removeprefix("attribute."))) is None
+        ):
+            raise Malformed(
+                f"invalid order_by clause `{each[:60]}`", hint=f"keys of {kind.name}: {', '.join(kind.orders)}; then ASC or DESC"
+            )
         if any(field == known for known, _ in order):
             raise Malformed(f"`order_by` names `{field}` twice", hint="each key once")
         order.append((field, direction == "ASC"))
