@@ -106,6 +106,7 @@ def test_a_closed_spool_goes_on_in_a_fresh_epoch_that_names_the_one_before(site:
     for n in range(2):
         with Client(site.url, site.token, spool=tmp_path / "spool") as client:
             client.put("inference", {"n": n})
+            client.flush(30)
     first, second = (parse_statement(event.raw).data for event in site.events(OPENED))
     assert second.epoch > first.epoch
     assert (second.previous_epoch, second.previous_last_seq) == (first.epoch, 3)  # opened, the event, closed
@@ -120,7 +121,10 @@ def test_it_survives_being_killed_and_the_door_being_killed(site: Site, tmp_path
         lines: list[int] = []
         reader = threading.Thread(target=lambda out=child.stdout, into=lines: into.extend(int(line) for line in out))
         reader.start()
-        time.sleep(1.5)
+        until_s = time.monotonic() + 30
+        while not lines and time.monotonic() < until_s:  # an interpreter takes its time to start on a busy machine
+            time.sleep(0.05)
+        time.sleep(1.0)
         if turn == 1:
             site.kill()
             time.sleep(0.3)
