@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def run(quick: bool, scale: str = "", place: str = "") -> list[dict[str, Any]]:
     with ledger_of(total, place) as (workspace, built_s):
         events = Events(workspace.ledger, LOG.tenant)
         check(events, total)
-        waits = {name: median_ms(lambda query=query: events.select(query), rounds) for name, query in QUESTIONS.items()}
+        waits = {name: median_ms(partial(events.select, query), rounds) for name, query in QUESTIONS.items()}
         chance = random.Random(0)
         needles = [timed(lambda: find(events, chance.randrange(total))) * 1000 for _ in range(3 * rounds)]
         changed = [timed(lambda: who_changed(events, chance.randrange(total // 2, total))) * 1000 for _ in range(3 * rounds)]
@@ -95,10 +96,13 @@ def run(quick: bool, scale: str = "", place: str = "") -> list[dict[str, Any]]:
         cli_ms = median_ms(lambda: subprocess.run([*command, event_id(0, chance.randrange(total))], check=True), 3)
     waits["who made changes before an incident"] = statistics.median(changed)
     slowest = max(waits, key=lambda name: waits[name])
-    told = f"{total:,} predictions; " + "; ".join(f"{name}: {wait:.0f}" for name, wait in waits.items())
+    share, told = (
+        waits[slowest] / TARGET_QUESTION_MS,
+        f"{total:,} predictions; " + "; ".join(f"{name}: {wait:.0f}" for name, wait in waits.items()),
+    )
     needle_ms, changed_ms = statistics.median(needles), statistics.median(changed)
     return [
-        result("ledger.query.questions_ms", waits[slowest], "ms", f"target {TARGET_QUESTION_MS}; {told}", waits[slowest] / TARGET_QUESTION_MS),
+        result("ledger.query.questions_ms", waits[slowest], "ms", f"target {TARGET_QUESTION_MS}; {told}", share),
         result(
             "ledger.query.needle_ms", needle_ms, "ms",
             f"target {TARGET_NEEDLE_MS}; p90 {percentile(needles, 0.9):.0f}", needle_ms / TARGET_NEEDLE_MS,
@@ -125,7 +129,7 @@ def find(events: Events, number: int) -> None:
 
 
 def who_changed(events: Events, number: int) -> None:
-    found = events.select(WHO_CHANGED, ["endpoints/credit", at(number)])
+    found = events.select(WHO_CHANGED, ["endpoints/credit", at(number)], kinds=CHANGES)
     if not found.rows:
         raise AssertionError("nobody changed anything, it says")
 

@@ -95,8 +95,8 @@ def make_failures(first: int, count: int, *, seed: int = 1) -> Iterator[bytes]:
         yield (
             f'{{"id":"{event_id(seed, number)}","kind":"prediction.failed.v1","at":"{at(FAILED_EVERY * number)}",'
             f'"actor":{{"principal":"{person}","type":"person","chain":["{person}"]}},"resource":"endpoints/{endpoint}",'
-            f'"data":{{"prediction":"{_id("prd", FAILED_EVERY * number, chance.randbytes(16))}","endpoint":"{endpoint}","version":"{version}",'
-            f'"version_digest":"sha256:{digest}","reason":"{reason}","guardrails":[]}}}}'
+            f'"data":{{"prediction":"{_id("prd", FAILED_EVERY * number, chance.randbytes(16))}","endpoint":"{endpoint}",'
+            f'"version":"{version}","version_digest":"sha256:{digest}","reason":"{reason}","guardrails":[]}}}}'
         ).encode()
 
 

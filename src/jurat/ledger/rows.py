@@ -205,7 +205,8 @@ def _record_batch(span: Span) -> pa.RecordBatch:
 
 
 def _salts(payload: bytes, starts: Places) -> bytes:
-    return np.frombuffer(payload, np.uint8)[starts[:, np.newaxis] + np.arange(-SALT_SIZE, 0)].tobytes()
+    salts = np.frombuffer(payload, np.uint8)[starts[:, np.newaxis] + np.arange(-SALT_SIZE, 0)]
+    return bytes(salts.tobytes())
 
 
 def _joined_bytes(values: list[bytes], sizes: Places) -> pa.Array:

@@ -56,7 +56,8 @@ def _read_our_form(texts: Sequence[str | None]) -> Times | None:
         known = np.array([datetime.fromisoformat(day.tobytes().decode()) for day in found], "datetime64[us]")
     except ValueError:
         return None
-    return known[places] + (digits[:, 8:] @ _MICROSECONDS).astype("timedelta64[us]")
+    times: Times = known[places] + (digits[:, 8:] @ _MICROSECONDS).astype("timedelta64[us]")
+    return times
 
 
 def _read(text: str | None) -> datetime | None:
