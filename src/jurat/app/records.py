@@ -81,6 +81,7 @@ def newest(app: App, token: str, wanted: Wanted) -> Page:
         parameters,
         timeout_s=_LOOK_TIMEOUT_S,
         max_rows=wanted.limit,
+        kinds=[wanted.kind] if wanted.kind else (),
     )
     rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
     following = f"{rows[-1]['received_ns']}:{rows[-1]['log']}:{rows[-1]['idx']}" if rows and answer.is_cut else ""

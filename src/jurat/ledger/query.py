@@ -146,12 +146,17 @@ class Events:
                 yield event
                 left = None if left is None else left - 1
 
-    def select(self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float = 30.0, max_rows: int = 100_000) -> Answer:
+    def select(
+        self, query: str, parameters: Sequence[Any] = (), *, timeout_s: float = 30.0, max_rows: int = 100_000, kinds: Collection[str] = ()
+    ) -> Answer:  # fmt: skip
         """Return the rows of a SELECT of our own over the relation `events`, run in this process.
 
         For text that we wrote, with the user's values as parameters only. A user's own text goes to `sql`.
+
+        Args:
+            kinds: if the query asks for these alone: the archive's files of others are not even looked at.
         """
-        return self.with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows))
+        return self.with_snapshot(lambda snapshot: self._select(snapshot, query, parameters, timeout_s, max_rows, kinds))
 
     def sql(
         self,
@@ -215,8 +220,14 @@ class Events:
                 masked.setdefault(log, []).extend(indexes_of(stretches))
         return Source(self._tenant, parts, join_tails(tables), snapshot.as_of, masked)
 
-    def _select(self, snapshot: Snapshot, query: str, parameters: Sequence[Any], timeout_s: float, max_rows: int) -> Answer:
+    def _select(
+        self, snapshot: Snapshot, query: str, parameters: Sequence[Any], timeout_s: float, max_rows: int, kinds: Collection[str]
+    ) -> Answer:  # fmt: skip
         source = self.source(snapshot)
+        if kinds:
+            source = source._replace(
+                parts={self._events / part.path: part.sha256 for part in snapshot.manifest.parts if part.kind in kinds}
+            )
         table = self._archive(snapshot).select(query, parameters, timeout_s=timeout_s, max_rows=max_rows, source=source)
         return answer_of(table, snapshot.as_of, max_rows)
 
@@ -227,9 +238,12 @@ class Events:
         found: list[StoredEvent] = []
         if snapshot.manifest.parts:
             query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE {column} = ?"
+            archive = self._archive(snapshot)
+            source = archive.source
             if days:
-                query += " AND date BETWEEN ? AND ?"
-            table = self._archive(snapshot).select(query, [value, *days], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS)
+                near = [part for part in snapshot.manifest.parts if days[0] <= date.fromisoformat(part.date) <= days[1]]
+                source = source._replace(parts={self._events / part.path: part.sha256 for part in near})
+            table = archive.select(query, [value], timeout_s=_LOOKUP_TIMEOUT_S, max_rows=_LOOKUP_ROWS, source=source)
             if table.num_rows > _LOOKUP_ROWS:
                 raise Exhausted(
                     f"more than {_LOOKUP_ROWS} events have the {column} `{value[:60]}`",

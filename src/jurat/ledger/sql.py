@@ -68,7 +68,7 @@ class Reader:
 
     def __init__(self, source: Source, *, memory_mb: int = 512, threads: int = 2) -> None:
         """Raises: Tampered, a part is missing or damaged; Exhausted, the tail does not fit into the memory."""
-        self._source = source
+        self.source = source
         self._database = duckdb.connect(":memory:")
         try:
             _lock(self._database, source, memory_mb, threads)
@@ -106,7 +106,8 @@ class Reader:
         """Return up to `max_rows` + 1 rows (the last one tells that there are more).
 
         Args:
-            source: of the same parts, with another tail, other marks: seen by this query alone. To open them again is dear.
+            source: of these parts or some of them, with another tail, other marks: seen by this query alone. To open them
+                again is dear.
 
         Raises:
             Malformed: the query is wrong.
@@ -149,7 +150,7 @@ class Reader:
             return too_long(timeout_s)
         if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError) or "Out of Memory" in text:
             return too_large(timeout_s)
-        gone = [path for path in self._source.parts if not path.exists()]
+        gone = [path for path in self.source.parts if not path.exists()]
         if gone:  # DuckDB takes the name for a pattern then, and reports what it likes
             return missing_part(gone[0])
         if isinstance(error, duckdb.PermissionException):
@@ -161,7 +162,7 @@ class Reader:
         if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
             return _wrong(error)
         # What is left may be the query's fault or the files', and a query can fake any message: so look at the files.
-        return next(_damaged(self._source.parts), None) or _wrong(error)
+        return next(_damaged(self.source.parts), None) or _wrong(error)
 
 
 def _lock(database: duckdb.DuckDBPyConnection, source: Source, memory_mb: int, threads: int) -> None:

@@ -7,10 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.ledger_workspace import INFERENCE
-from tests.scenes.archive import START_NS, Bench
+from tests.ledger_workspace import INFERENCE, PREDICTION_MADE
+from tests.scenes.archive import PREDICTION_REQUESTED, START_NS, Bench
 
 from jurat.core.clock import FixedClock
+from jurat.core.errors import Tampered
 from jurat.core.ids import new_id
 from jurat.core.jsonio import dump_json
 from jurat.ledger.query import Events
@@ -84,3 +85,18 @@ def test_a_question_asked_again_knows_what_has_come_since(bench: Bench) -> None:
     assert events.select(question).rows == [(6, 6)]
     bench.append(1)
     assert events.select(question).rows == [(7, 7)]
+
+
+def test_a_question_for_some_kinds_does_not_look_at_the_files_of_others(bench: Bench) -> None:
+    bench.append(4, kinds=[PREDICTION_REQUESTED, PREDICTION_MADE])
+    bench.archive()
+    bench.append(2, kinds=[PREDICTION_REQUESTED, PREDICTION_MADE])
+    bench.seal()
+    events, question = bench.events(), "SELECT count(*) FROM events WHERE kind = 'prediction.made.v1'"
+    assert events.select(question).rows == events.select(question, kinds=["prediction.made.v1"]).rows == [(3,)]
+    for path in bench.parts():
+        if "prediction.requested" in str(path):
+            path.write_bytes(b"no archive file")
+    assert events.select(question, kinds=["prediction.made.v1"]).rows == [(3,)]
+    with pytest.raises(Tampered):
+        events.select("SELECT count(DISTINCT idx) FROM events")
