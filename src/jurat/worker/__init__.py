@@ -4,6 +4,7 @@
 `archive`         a process of its own: keeps the archive up with the ledger
 `timekeeping`     writes down what has ended, reminds, opens and closes access reviews
 `retention`       takes away what is due by the retention table, once a day
+`watch`           records that a producer has fallen silent
 `masks`           hides what an approved erasure hides, whoever was killed before
 `witnesses`       gathers cosignatures on the anchor log's checkpoints, and publishes what a quorum cosigned
 `witness_client`  asks one witness over HTTP: away, slow, broken or lying, it holds up nobody
