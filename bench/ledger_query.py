@@ -8,7 +8,7 @@
 `ledger.query.cli_ms`          the needle by `jurat events`' own path, in a process that starts for it: imports and all
 `ledger.query.build_eps`       what wrote them: the real write path, sealed and archived, in one process; no target
 
-`--scale 1m|10m|100m` asks more or fewer; `--at DIR` keeps what was built and uses it again.
+`--scale 200k|1m|10m|100m` asks more or fewer; `--at DIR` keeps what was built and uses it again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bench.predictions import (
     CHANGED_EVERY,
@@ -33,13 +35,14 @@ from bench.predictions import (
     MADE,
     START_NS,
     STEP_NS,
+    Prediction,
     at,
     event_id,
     make_changes,
     make_failures,
     make_predictions,
 )
-from bench.support import LOG, make_ledger, percentile, result, scratch, timed
+from bench.support import BATCH, LOG, make_ledger, percentile, result, scratch, timed
 
 from jurat.core.clock import FixedClock
 from jurat.core.settings import Settings, lock_file
@@ -55,9 +58,10 @@ from jurat.ledger.recover import recover
 from jurat.ledger.sequencer import ProducerKey, Submission
 
 ERRORS, CONFIGURATION = LogName("main", "error"), LogName("main", "configuration")
-SCALES: Final = {"1m": 1_000_000, "10m": 10_000_000, "100m": 100_000_000}
+SCALES: Final = {"200k": 200_000, "1m": 1_000_000, "10m": 10_000_000, "100m": 100_000_000}
 TARGET_QUESTION_MS, TARGET_NEEDLE_MS, TARGET_CHANGED_MS = 1_000, 60, 50
 _GROUP: Final = 10_000  # predictions in one group of the journal
+_AHEAD: Final = 4  # groups that are made before they are needed
 _SEAL: Final = 200_000  # predictions between two seals
 _KINDS: Final = ", ".join(f"'{kind}'" for kind in CHANGES)
 QUESTIONS: Final = {
@@ -84,7 +88,7 @@ assert Events(Path(sys.argv[1]), "main").find(sys.argv[2]) is not None
 
 def run(quick: bool, scale: str = "", place: str = "") -> list[dict[str, Any]]:
     """Return the results, each with its `name`, `value`, `unit`, `against` and `ratio`."""
-    total, rounds = SCALES[scale or ("1m" if quick else "10m")], 5 if quick else 9
+    total, rounds = SCALES[scale or ("200k" if quick else "10m")], 5 if quick else 9
     with ledger_of(total, place) as (workspace, built_s):
         events = Events(workspace.ledger, LOG.tenant)
         check(events, total)
@@ -158,6 +162,36 @@ def ledger_of(total: int, place: str) -> Iterator[tuple[Workspace, float]]:
         yield workspace, built_s
 
 
+class Group(NamedTuple):
+    """What is written at once: predictions from `first` on, and what happened meanwhile."""
+
+    first: int
+    predictions: list[bytes]
+    failures: list[bytes]
+    changes: list[Prediction]
+
+
+def groups(total: int) -> Iterator[Group]:
+    """Yield everything in its order, made by another process a little ahead."""
+    with ProcessPoolExecutor(1) as maker:
+        ahead: deque[Future[Group]] = deque()
+        for first in range(0, total, _GROUP):
+            ahead.append(maker.submit(make_group, first))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def make_group(first: int) -> Group:
+    return Group(
+        first,
+        list(make_predictions(first, _GROUP)),
+        list(make_failures(first // FAILED_EVERY, _GROUP // FAILED_EVERY)),
+        list(make_changes(first // CHANGED_EVERY, _GROUP // CHANGED_EVERY)),
+    )
+
+
 def build(root: Path, total: int) -> Workspace:
     """Write predictions, failures and changes as they would have come, a million a day: sealed, archived, compacted."""
     workspace, settings, clock = make_ledger(root), Settings(), FixedClock(START_NS)
@@ -168,17 +202,17 @@ def build(root: Path, total: int) -> Workspace:
         workspace.ledger, signers, lock, engine.arrays, state, forward, lambda entries: engine.append_anchors(entries, forward.now_ns())
     )
     with Follower(workspace.ledger, LOG.tenant) as follower:
-        for first in range(0, total, _GROUP):
+        for group in groups(total):
+            first = group.first
             clock.at_ns = START_NS + first * STEP_NS
+            failed, changed = first // FAILED_EVERY, first // CHANGED_EVERY
             submissions = [
-                Submission(ProducerKey(LOG, BENCH.code, 1), begin + 1, [MADE] * 1_000, list(make_predictions(begin, 1_000)))
-                for begin in range(first, first + _GROUP, 1_000)
+                Submission(ProducerKey(LOG, BENCH.code, 1), first + at + 1, [MADE] * BATCH, group.predictions[at : at + BATCH])
+                for at in range(0, _GROUP, BATCH)
             ]
-            failed, changed = first // FAILED_EVERY, list(make_changes(first // CHANGED_EVERY, _GROUP // CHANGED_EVERY))
-            raws = list(make_failures(failed, _GROUP // FAILED_EVERY))
-            submissions.append(Submission(ProducerKey(ERRORS, BENCH.code, 1), failed + 1, [FAILED] * len(raws), raws))
-            key, seq = ProducerKey(CONFIGURATION, BENCH.code, 1), first // CHANGED_EVERY + 1
-            submissions.append(Submission(key, seq, [each.kind for each in changed], [each.raw for each in changed]))
+            submissions.append(Submission(ProducerKey(ERRORS, BENCH.code, 1), failed + 1, [FAILED] * len(group.failures), group.failures))
+            kinds, raws = [each.kind for each in group.changes], [each.raw for each in group.changes]
+            submissions.append(Submission(ProducerKey(CONFIGURATION, BENCH.code, 1), changed + 1, kinds, raws))
             engine.settle(engine.write(submissions, forward.now_ns()))
             if (first + _GROUP) % _SEAL == 0 or first + _GROUP >= total:
                 publisher.publish(engine.snapshot())

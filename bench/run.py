@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", help="one module, such as `ledger_write`")
     parser.add_argument("--quick", action="store_true", help="smaller loads: seconds, and noisier figures")
     parser.add_argument("--soak", type=float, default=0.0, metavar="S", help="write end to end for so many seconds")
-    parser.add_argument("--scale", choices=("1m", "10m", "100m"), default="", help="how many events are asked")
+    parser.add_argument("--scale", choices=("200k", "1m", "10m", "100m"), default="", help="how many events are asked")
     options = parser.parse_args(arguments)
     extras = {"soak": options.soak, "scale": options.scale}
     names = [options.only] if options.only else module_names()
