@@ -2,6 +2,7 @@
 
 `metrics`    what a gate may measure: scale, better side, believable range
 `conditions` `latency_p99 <= 100ms`: read once, checked against measurements, three verdicts
+`expressions` conditions joined by `&&` and `||` · `gatekinds` what a gate can be
 `gatefile`   the gates before `staging` and `production`, strict YAML
 `accessrules` duties, conflicts, approvals, break-glass, reviews, strict YAML
 `groupfile`  which groups of a directory hold which roles, strict YAML
@@ -12,6 +13,7 @@
 `policyset`  Cedar policies and their schema, validated together, named by one digest
 `policytree` a policy's tree, walked: what its conditions read
 `slices`     what Cedar is told of one principal and one resource
+`cedar`      one question to Cedar and its answer, by the shortest way
 `engine`     may this principal do this? allow or deny, the policies that decided, and the reasons
 `compare`    two sets beside each other, and one layout for their text · `sanity` whether a set can be meant
 `classes`    questions that no policy can tell apart: asked once, answered for all

@@ -7,7 +7,9 @@ nothing of evidence, approvals or versions; `domain` compares them with what sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -15,55 +17,27 @@ import yaml
 
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed
-from jurat.core.units import parse_duration_s
+from jurat.core.units import parse_duration_s, parse_quantity
 from jurat.policy.conditions import Condition, parse_condition
+from jurat.policy.expressions import parse_expression
+from jurat.policy.gatekinds import Approver as Approver
+from jurat.policy.gatekinds import AutomatedTests as AutomatedTests
+from jurat.policy.gatekinds import BiasCheck as BiasCheck
+from jurat.policy.gatekinds import Custom as Custom
+from jurat.policy.gatekinds import Documentation as Documentation
+from jurat.policy.gatekinds import Gate, Measuring
+from jurat.policy.gatekinds import HumanApproval as HumanApproval
+from jurat.policy.gatekinds import Rollout as Rollout
+from jurat.policy.gatekinds import SecurityScan as SecurityScan
+from jurat.policy.gatekinds import StagingSoak as StagingSoak
+from jurat.policy.gatekinds import gate_type as gate_type
 from jurat.policy.metrics import METRICS, GateType
 from jurat.policy.plainyaml import compose, read_mapping, read_scalar, read_sequence, reading, refuse_at, suggest
 
 Roles = frozenset[str] | None
 STAGES: Final = ("staging", "production")  # the stages that have a gate before them
-
-
-class AutomatedTests(msgspec.Struct, frozen=True, tag="automated_tests"):
-    """Measured on a held-out data set: every check must pass."""
-
-    checks: tuple[Condition, ...]
-    required: bool = True
-
-
-class BiasCheck(msgspec.Struct, frozen=True, tag="bias_check"):
-    """Measured per protected group: every check must pass, for every protected attribute."""
-
-    checks: tuple[Condition, ...]
-    required: bool = True
-
-
-class StagingSoak(msgspec.Struct, frozen=True, tag="staging_soak"):
-    """The version has served in staging for this long, and every criterion held over that time."""
-
-    duration: str  # as written: `48h`
-    success_criteria: tuple[Condition, ...]
-    required: bool = True
-
-    @property
-    def duration_s(self) -> float:
-        return parse_duration_s(self.duration)
-
-
-class Approver(msgspec.Struct, frozen=True):
-    """One approval is needed from somebody who holds this role; each approver is another person."""
-
-    role: str
-
-
-class HumanApproval(msgspec.Struct, frozen=True, tag="human_approval"):
-    """As many different people as there are approvers here have said yes to exactly this digest."""
-
-    approvers: tuple[Approver, ...]
-    required: bool = True
-
-
-Gate = AutomatedTests | BiasCheck | StagingSoak | HumanApproval
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?%\Z")
 
 
 class GateFile(msgspec.Struct, frozen=True):
@@ -119,33 +93,48 @@ def format_gates(gates: GateFile) -> str:
     for stage in STAGES:
         lines.append(f"  {stage}:")
         for gate in gates.before(stage):
-            lines += [f"    - type: {gate_type(gate)}", f"      required: {'true' if gate.required else 'false'}"]
-            if isinstance(gate, StagingSoak):
-                lines += [f"      duration: {gate.duration}", "      success_criteria:"]
-                lines += [f"        - {condition.text}" for condition in gate.success_criteria]
-            elif isinstance(gate, HumanApproval):
-                lines += ["      approvers:", *(f"        - role: {approver.role}" for approver in gate.approvers)]
-            else:
-                lines += ["      checks:", *(f"        - {condition.text}" for condition in gate.checks)]
-            lines.append("")
+            lines += [f"    - type: {gate_type(gate)}", f"      required: {'true' if gate.required else 'false'}", *_body(gate), ""]
     return "\n".join(lines)
 
 
-def gate_type(gate: Gate) -> GateType:
-    """Return the type of a gate as the file names it."""
-    return _TYPE_OF[type(gate)]
+def _body(gate: Gate) -> list[str]:
+    def listed(key: str, items: list[str]) -> list[str]:
+        return [f"      {key}:", *(f"        - {item}" for item in items)] if items else []
+
+    match gate:
+        case StagingSoak():
+            return [f"      duration: {gate.duration}", *listed("success_criteria", [c.text for c in gate.success_criteria])]
+        case HumanApproval():
+            return listed("approvers", [f"role: {approver.role}" for approver in gate.approvers])
+        case Rollout():
+            head = [f"      hold: {gate.hold}", f"      requests: {gate.requests}"]
+            return [*listed("steps", list(gate.steps)), *head, *listed("success_criteria", [c.text for c in gate.success_criteria])]
+        case Custom():
+            return [f"      name: {gate.name}", *listed("checks", [e.text for e in gate.checks]),
+                    *listed("policies", list(gate.policies)), *_age(gate.max_age)]  # fmt: skip
+    return [*listed("checks", [c.text for c in gate.checks]), *_age(gate.max_age)]
+
+
+def _age(written: str) -> list[str]:
+    return [f"      max_age: {written}"] if written else []
 
 
 def _stage(stage: str, node: yaml.Node, roles: Roles) -> tuple[Gate, ...]:
-    gates: dict[GateType, Gate] = {}
+    gates: dict[str, Gate] = {}
     for item in read_sequence(node, f"`{stage}`", "gates"):
         kind = _gate_type(item)
         if kind in gates:
             raise refuse_at(item, f"`{stage}` has two gates of type `{kind}`", "put all their conditions into one")
+        if kind is GateType.ROLLOUT and stage != "production":
+            raise refuse_at(item, f"a `rollout` stands before `{stage}`", "traffic is shared in production: move this gate there")
         if kind is GateType.STAGING_SOAK and stage == "staging":
             raise refuse_at(item, "a `staging_soak` stands before `staging`", "a version soaks in staging: move this gate to `production`")
-        gates[kind] = _READERS[kind](item, roles)
-    if not any(gate.required for gate in gates.values()):
+        read = _READERS[kind](item, roles)
+        key = f"{kind} {read.name}" if isinstance(read, Custom) else str(kind)
+        if key in gates:
+            raise refuse_at(item, f"`{stage}` has two gates called `{key}`", "give each its own `name`")
+        gates[key] = read
+    if not any(gate.required for gate in gates.values() if not isinstance(gate, Rollout)):
         raise refuse_at(
             node, f"no gate of `{stage}` is required", "a stage whose gates are all optional has none: set one to `required: true`"
         )
@@ -162,24 +151,76 @@ def _gate_type(node: yaml.Node) -> GateType:
     return GateType(written)
 
 
-def _automated_tests(node: yaml.Node, _: Roles) -> AutomatedTests:
-    fields = _gate_fields(node, GateType.AUTOMATED_TESTS, "checks")
-    return AutomatedTests(_conditions(fields["checks"], "checks", GateType.AUTOMATED_TESTS), _required(fields))
+def _measuring(made: type[Measuring], kind: GateType) -> Callable[[yaml.Node, Roles], Gate]:
+    def read(node: yaml.Node, _: Roles) -> Gate:
+        fields = _gate_fields(node, kind, "checks", optional=("max_age",))
+        return made(_conditions(fields["checks"], "checks", kind), _required(fields), _duration(fields, "max_age"))
 
-
-def _bias_check(node: yaml.Node, _: Roles) -> BiasCheck:
-    fields = _gate_fields(node, GateType.BIAS_CHECK, "checks")
-    return BiasCheck(_conditions(fields["checks"], "checks", GateType.BIAS_CHECK), _required(fields))
+    return read
 
 
 def _staging_soak(node: yaml.Node, _: Roles) -> StagingSoak:
     fields = _gate_fields(node, GateType.STAGING_SOAK, "duration", "success_criteria")
-    written = read_scalar(fields["duration"], "`duration`")
-    duration_s = reading(fields["duration"], lambda: parse_duration_s(written))
-    if duration_s <= 0:
-        raise refuse_at(fields["duration"], f"`duration` is `{written}`, expected more than nothing", "write for example `48h`")
     criteria = _conditions(fields["success_criteria"], "success_criteria", GateType.STAGING_SOAK)
-    return StagingSoak("".join(written.split()), criteria, _required(fields))
+    return StagingSoak(_duration(fields, "duration"), criteria, _required(fields))
+
+
+def _rollout(node: yaml.Node, _: Roles) -> Rollout:
+    fields = _gate_fields(node, GateType.ROLLOUT, "steps", "hold", "requests", "success_criteria")
+    steps: list[str] = []
+    shares: list[Decimal] = []
+    for item in read_sequence(fields["steps"], "`steps`", "shares"):
+        written = read_scalar(item, "a share")
+        if not _SHARE.match(written):
+            raise refuse_at(item, f"share `{written[:40]}` is not a percentage", "write `1%` or `0.5%`: at most two decimals")
+        share = parse_quantity(written).value
+        if not (shares[-1] if shares else 0) < share <= 1:
+            raise refuse_at(item, f"share `{written}` does not grow, or is above 100 %", "write `1%`, `10%`, `50%`, `100%`")
+        steps.append(written)
+        shares.append(share)
+    if shares[-1] != 1:
+        raise refuse_at(fields["steps"], f"the last share is `{steps[-1]}`", "a rollout ends at `100%`")
+    requests = read_scalar(fields["requests"], "`requests`")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", requests):
+        raise refuse_at(
+            fields["requests"], f"`requests` is `{requests[:40]}`, expected a whole number above 0", "nothing seen is not a pass"
+        )
+    criteria = _conditions(fields["success_criteria"], "success_criteria", GateType.ROLLOUT)
+    return Rollout(tuple(steps), _duration(fields, "hold"), int(requests), criteria, _required(fields))
+
+
+def _custom(node: yaml.Node, _: Roles) -> Custom:
+    fields = _gate_fields(node, GateType.CUSTOM, "name", optional=("checks", "policies", "max_age"))
+    name = _a_name(fields["name"], "`name`")
+    checks = []
+    for item in read_sequence(fields["checks"], "`checks`", "expressions") if "checks" in fields else []:
+        written = read_scalar(item, "an expression")
+        checks.append(reading(item, lambda written=written: parse_expression(written)))  # type: ignore[misc]
+    policies = (
+        [_a_name(each, "a policy") for each in read_sequence(fields["policies"], "`policies`", "policies")] if "policies" in fields else []
+    )
+    if not checks and not policies:
+        raise refuse_at(node, f"the gate `{name}` checks nothing", "give it `checks:` or `policies:`: empty is never a pass")
+    if len(set(checks)) < len(checks) or len(set(policies)) < len(policies):
+        raise refuse_at(node, f"the gate `{name}` lists something twice", "delete one")
+    return Custom(name, tuple(checks), tuple(policies), _required(fields), _duration(fields, "max_age"))
+
+
+def _a_name(node: yaml.Node, what: str) -> str:
+    written = read_scalar(node, what)
+    if not _NAME.match(written):
+        raise refuse_at(node, f"{what} is `{written[:60]}`, which is not a name", "up to 64 of: lower-case letters, digits, `-`, `_`")
+    return written
+
+
+def _duration(fields: Mapping[str, yaml.Node], key: str) -> str:
+    """Return a duration as it is written, without spaces; empty if the key is not there."""
+    if key not in fields:
+        return ""
+    written = read_scalar(fields[key], f"`{key}`")
+    if reading(fields[key], lambda: parse_duration_s(written)) <= 0:
+        raise refuse_at(fields[key], f"`{key}` is `{written}`, expected more than nothing", "write for example `48h`")
+    return "".join(written.split())
 
 
 def _human_approval(node: yaml.Node, roles: Roles) -> HumanApproval:
@@ -199,21 +240,19 @@ def _human_approval(node: yaml.Node, roles: Roles) -> HumanApproval:
 
 
 _READERS: Final[dict[GateType, Callable[[yaml.Node, Roles], Gate]]] = {
-    GateType.AUTOMATED_TESTS: _automated_tests,
-    GateType.BIAS_CHECK: _bias_check,
+    GateType.AUTOMATED_TESTS: _measuring(AutomatedTests, GateType.AUTOMATED_TESTS),
+    GateType.BIAS_CHECK: _measuring(BiasCheck, GateType.BIAS_CHECK),
+    GateType.SECURITY_SCAN: _measuring(SecurityScan, GateType.SECURITY_SCAN),
+    GateType.DOCUMENTATION: _measuring(Documentation, GateType.DOCUMENTATION),
     GateType.STAGING_SOAK: _staging_soak,
     GateType.HUMAN_APPROVAL: _human_approval,
-}
-_TYPE_OF: Final[dict[type[Gate], GateType]] = {
-    AutomatedTests: GateType.AUTOMATED_TESTS,
-    BiasCheck: GateType.BIAS_CHECK,
-    StagingSoak: GateType.STAGING_SOAK,
-    HumanApproval: GateType.HUMAN_APPROVAL,
+    GateType.ROLLOUT: _rollout,
+    GateType.CUSTOM: _custom,
 }
 
 
-def _gate_fields(node: yaml.Node, kind: GateType, *wanted: str) -> dict[str, yaml.Node]:
-    fields = read_mapping(node, f"a gate of type `{kind}`", {"type", "required", *wanted})
+def _gate_fields(node: yaml.Node, kind: GateType, *wanted: str, optional: tuple[str, ...] = ()) -> dict[str, yaml.Node]:
+    fields = read_mapping(node, f"a gate of type `{kind}`", {"type", "required", *wanted, *optional})
     for key in wanted:
         if key not in fields:
             raise refuse_at(node, f"a gate of type `{kind}` has no `{key}`", f"it needs {' and '.join(f'`{name}`' for name in wanted)}")

@@ -37,6 +37,10 @@ class GateType(StrEnum):
     BIAS_CHECK = "bias_check"  # measured per protected group, before staging
     STAGING_SOAK = "staging_soak"  # observed while the version runs in staging
     HUMAN_APPROVAL = "human_approval"  # people say yes; measures nothing
+    SECURITY_SCAN = "security_scan"  # what scanners found in the artefacts and their dependencies
+    DOCUMENTATION = "documentation"  # cards and data sheets, generated from evidence
+    ROLLOUT = "rollout"  # observed while the version gets a share of the traffic
+    CUSTOM = "custom"  # the organisation's own: expressions over any metric, and policies written in Python
 
 
 class Metric(NamedTuple):
@@ -57,6 +61,7 @@ class Metric(NamedTuple):
 
 
 _TESTS, _BIAS, _SOAK = GateType.AUTOMATED_TESTS, GateType.BIAS_CHECK, GateType.STAGING_SOAK
+_SCAN, _DOCS, _ROLLOUT = GateType.SECURITY_SCAN, GateType.DOCUMENTATION, GateType.ROLLOUT
 _YEAR_S, _EXBIBYTE = 366 * 86_400, 2**60
 
 
@@ -65,7 +70,7 @@ def _ratio(name: str, direction: Better, gates: set[GateType], meaning: str, *, 
 
 
 def _duration(name: str, meaning: str) -> Metric:
-    return Metric(name, Scale.DURATION, Better.LOWER, False, Decimal(0), Decimal(_YEAR_S), frozenset({_TESTS, _SOAK}), meaning)
+    return Metric(name, Scale.DURATION, Better.LOWER, False, Decimal(0), Decimal(_YEAR_S), frozenset({_TESTS, _SOAK, _ROLLOUT}), meaning)
 
 
 def _flag(name: str, gates: set[GateType], meaning: str) -> Metric:
@@ -86,21 +91,42 @@ _ALL: Final = (
         "largest resident memory of the process that runs the model",
     ),
     _ratio(
-        "demographic_parity_difference", Better.LOWER, {_BIAS}, "largest gap in favourable answers between two groups", two_sided=True
+        "demographic_parity_difference", Better.LOWER, {_BIAS, _ROLLOUT}, "largest gap in favourable answers between two groups",
+        two_sided=True,
     ),
     _ratio(
         "equalized_odds_difference", Better.LOWER, {_BIAS}, "larger of the gaps in true and false positive rates between two groups",
         two_sided=True,
     ),
     _ratio("calibration_error_per_group", Better.LOWER, {_BIAS}, "largest gap, in any group, between predicted and actual probability"),
+    *(
+        _ratio(f"intersectional_{name}", Better.LOWER, {_BIAS}, f"`{name}` between people who share two attributes", two_sided=both)
+        for name, both in (
+            ("demographic_parity_difference", True), ("equalized_odds_difference", True), ("calibration_error_per_group", False),
+        )
+    ),
+    _ratio("noise_agreement", Better.HIGHER, {_TESTS}, "share of answers that stay when every number moves by 5 % of its spread"),
+    _ratio("missing_agreement", Better.HIGHER, {_TESTS}, "share of answers that stay, of those still given, when one value is missing"),
+    _ratio("order_agreement", Better.HIGHER, {_TESTS}, "share of answers that stay when the rows come in another order"),
+    _ratio("out_of_range_valid", Better.HIGHER, {_TESTS}, "share of rows far outside the data that are refused, or validly answered"),
+    _duration("latency_p99_under_load", "99 % of answers took no longer while four callers asked at once"),
     _ratio("consistency_score", Better.HIGHER, {_BIAS}, "share of similar individuals who get the same answer"),
-    _ratio("error_rate", Better.LOWER, {_TESTS, _SOAK}, "share of requests that got no answer"),
+    _ratio("error_rate", Better.LOWER, {_TESTS, _SOAK, _ROLLOUT}, "share of requests that got no answer"),
     Metric(
-        "request_count", Scale.COUNT, Better.HIGHER, False, Decimal(0), Decimal(10**18), frozenset({_TESTS, _SOAK}),
+        "request_count", Scale.COUNT, Better.HIGHER, False, Decimal(0), Decimal(10**18), frozenset({_TESTS, _SOAK, _ROLLOUT}),
         "requests behind the other figures",
     ),
-    _flag("no_critical_alerts", {_SOAK}, "nothing critical was raised while it ran"),
-    _flag("no_critical_findings", {_TESTS}, "the scans of its artefacts found nothing critical"),
+    _flag("no_critical_alerts", {_SOAK, _ROLLOUT}, "nothing critical was raised while it ran"),
+    _flag("no_critical_findings", {_TESTS, _SCAN}, "the scans of its artefacts found nothing critical"),
+    _flag("model_card_complete", {_DOCS}, "the model card says something under every heading, from evidence"),
+    _flag("data_sheet_complete", {_DOCS}, "the data sheet of its training data leaves nothing out"),
+    _ratio("mean_confidence", Better.HIGHER, {_ROLLOUT}, "mean confidence of its answers"),
+    _ratio("abstention_rate", Better.LOWER, {_ROLLOUT}, "share of answers withheld because the model was not sure enough"),
+    Metric(
+        "confidence_drift", Scale.RATIO, Better.LOWER, False, Decimal(0), Decimal(1_000), frozenset({_ROLLOUT}),
+        "population stability index of its confidence, against the version that it replaces, over the same time",
+    ),
+    _ratio("output_drift", Better.LOWER, {_ROLLOUT}, "total variation distance of its answers from those of the version that it replaces"),
 )  # fmt: skip
 METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}
 
@@ -109,6 +135,8 @@ OTHER_SPELLINGS: Final = {
     "equalised_odds_difference": "equalized_odds_difference",
     "statistical_parity_difference": "demographic_parity_difference",
     "calibration_error": "calibration_error_per_group",
+    "individual_fairness": "consistency_score",
+    "individual_consistency": "consistency_score",
     "auc": "roc_auc",
     "latency": "latency_p99",
     "memory": "memory_usage",
