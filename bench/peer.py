@@ -29,7 +29,7 @@ def read_batches(path: Path) -> list[list[bytes]]:
 
 
 def pymerkle_writer(directory: Path) -> tuple[Callable[[list[bytes]], object], Callable[[], int]]:
-    from pymerkle import SqliteTree  # type: ignore[import-not-found]
+    from pymerkle import SqliteTree
 
     tree = SqliteTree(str(directory / "pymerkle.db"))
     if tree.con.execute("PRAGMA synchronous").fetchone() != 2:  # FULL: each commit is synced
@@ -38,7 +38,7 @@ def pymerkle_writer(directory: Path) -> tuple[Callable[[list[bytes]], object], C
 
 
 def witness_log_writer(directory: Path) -> tuple[Callable[[list[bytes]], object], Callable[[], int]]:
-    from witness_log import JournaledLog  # type: ignore[import-not-found]
+    from witness_log import JournaledLog
 
     log = JournaledLog.create_ephemeral(str(directory / "witness.log"))
     log.enable_payload_store()
