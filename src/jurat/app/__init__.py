@@ -19,7 +19,7 @@
 
 `wiring`     settings, store, ledger and clock, plugged together
 `bootstrap`  a new workspace, and its first operator
-`tree`       the process tree: PostgreSQL, sequencer, relay, doors · `process` how a child of it begins and ends
+`tree`       the process tree: PostgreSQL, sequencer, relay, archive, doors · `process` how a child of it begins and ends
 `status`     what runs, and how far each log is sealed
 `serving`    what the gateway must know, refreshed as it changes
 
