@@ -161,3 +161,14 @@ def test_the_clock_runs_it_and_says_so(kept: Kept) -> None:
     assert done.is_well, done.said
     assert done.said.startswith("0 events expired")
     assert read_clockwork(kept.workspace) is None, "only a worker that runs writes it down"
+
+
+def test_a_clock_that_finds_nobody_home_says_so_and_tries_again(tmp_path: Path) -> None:
+    from jurat.core.settings import Settings, format_settings
+    from jurat.core.workspace import Workspace
+
+    workspace = Workspace(tmp_path)
+    workspace.settings_file.write_text(format_settings(Settings()))
+    done = run_once(workspace, 86_400)
+    assert not done.is_well
+    assert done.next_ns - done.ran_ns == 3_600 * 10**9

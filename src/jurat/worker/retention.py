@@ -47,14 +47,14 @@ def keep_retention(workspace: Workspace, stopping: threading.Event) -> None:
 
 def run_once(workspace: Workspace, period_s: float) -> Clockwork:
     """Take away what is due now; return how that went."""
-    with attach_app(workspace, application="retention") as app:
-        try:
+    try:
+        with attach_app(workspace, application="retention") as app:
             said, pause_s, is_well = _run(app), period_s, True
-        except Tampered:
-            raise
-        except JuratError as error:
-            said, pause_s, is_well = f"{error.family}: {error.detail}", min(period_s, _AGAIN_AFTER_S), False
-        now_ns = app.clock.now_ns()
+    except Tampered:
+        raise
+    except JuratError as error:  # also a database that is away for a moment: the relay waits for it, and so does this
+        said, pause_s, is_well = f"{error.family}: {error.detail}", min(period_s, _AGAIN_AFTER_S), False
+    now_ns = SystemClock().now_ns()
     return Clockwork(every_s=period_s, ran_ns=now_ns, next_ns=now_ns + round(pause_s * 1e9), said=said, is_well=is_well)
 
 
