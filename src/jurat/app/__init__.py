@@ -25,6 +25,7 @@
 
 `evaluate`   evidence: a registered version, measured by Jurat itself · `evaluator` the process whose word is evidence
 `measure`    a measurement, asked for · `measure_child` the process that loads the model and measures
+`measure_people` what it gives each group · `trials` what it does with rows that are a little wrong
 `scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
 `artefacts`  content-addressed bytes
 `soak`       evidence: what the ledger's own predictions say about a version in staging

@@ -152,7 +152,8 @@ def _scan(found: Recorded, data: facts.ArtefactScanned) -> list[Say]:
 
 
 def _evidence(found: Recorded, data: facts.EvidenceMeasured) -> list[Say]:
-    metrics = ", ".join(f"{m.name} {show_metric(m)}" for m in data.metrics)
+    listed = data.type != "segments"  # one figure a group and rate: they are in the event, and in the card
+    metrics = ", ".join(f"{m.name} {show_metric(m)}" for m in data.metrics) if listed else f"{len(data.metrics)} rates of groups"
     return [
         (WHY, "measured", f"{data.type} on {data.dataset}: {metrics}"),
         (WHO, "measured by", " → ".join(found.event.actor.chain) + f" ({data.type})"),

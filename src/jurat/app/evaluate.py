@@ -18,7 +18,7 @@ from jurat.app.walk import Done, act, act_as
 from jurat.app.wiring import App
 from jurat.core.digests import digest_file, short
 from jurat.core.errors import Conflict, Denied, NotFound
-from jurat.domain import commands, rows
+from jurat.domain import commands, facts, rows
 from jurat.domain.decide_models import known_version
 
 
@@ -37,10 +37,10 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
     if dataset is None:
         raise NotFound(f"data set `{dataset_name[:80]}` is not registered", hint="register it first: `jurat data register`")
     read = act(app, token, commands.ReadData(dataset=dataset.dataset, purpose=f"evaluate {version.version}"))
-    found = digest_file(data)
-    if found != dataset.digest:
+    found_digest = digest_file(data)
+    if found_digest != dataset.digest:
         raise Conflict(
-            f"`{data.name}` has digest `{short(found)}`, `{dataset.dataset}` is registered with `{short(dataset.digest)}`",
+            f"`{data.name}` has digest `{short(found_digest)}`, `{dataset.dataset}` is registered with `{short(dataset.digest)}`",
             hint="measure on the registered bytes, or register these as a new version",
             code="digest_mismatch",
         )
@@ -63,7 +63,7 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
             ),
         ).events,
     ]
-    scan_event = events[-1].id
+    scan_event = next(event.id for event in reversed(events) if isinstance(event.data, facts.ArtefactScanned))
     if not scanned.is_clean:
         raise Denied(
             f"the weights of `{version.version}` are refused before loading: {scanned.reasons[0]}",
@@ -86,7 +86,10 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
         raise Conflict(  # the files changed between our look and the measuring process's
             "the files changed while they were measured", hint="keep them still and measure again", code="digest_mismatch"
         )
-    for evidence_type, metrics in (("evaluation", measured.evaluation), ("bias_test", measured.bias_test)):
+    found = (("evaluation", measured.evaluation), ("bias_test", measured.bias_test), ("segments", measured.segments))
+    for evidence_type, metrics in found:
+        if not metrics:
+            continue  # no protected column: there are no groups to tell of
         command = commands.RecordEvidence(
             version=version.version,
             version_digest=version.digest,

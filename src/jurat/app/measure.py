@@ -31,8 +31,10 @@ from jurat.core.jsonio import dump_json, load_json
 from jurat.domain.values import Metric
 
 METHOD: Final = (
-    "held-out rows, predicted at once; accuracy: Wilson 95 %; gaps between protected groups: Newcombe 95 % of the worst pair, "
-    "uncorrected; latency: single-row calls in the process, warm, order-statistic 95 %; memory: the process's largest resident size"
+    "held-out rows, predicted at once; rates: Wilson 95 %; gaps between protected groups: Newcombe 95 % of the worst pair, uncorrected; "
+    "calibration: ten bins, 95 % for all groups at once; consistency: five nearest by all features but protected ones; latency: single-row "
+    "calls in the process, warm, order-statistic 95 %, under load by four threads; memory: the process's largest resident size; "
+    "robustness: as `jurat.app.trials` says. Definitions: docs/fairness.md"
 )
 
 
@@ -75,6 +77,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     row_count: int
     evaluation: list[Metric]
     bias_test: list[Metric]
+    segments: list[Metric]  # each group's own rates
     groups: list[GroupFigures]
     environment: dict[str, str]
     duration_s: float

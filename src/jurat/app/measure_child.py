@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -28,19 +29,23 @@ from numpy.typing import NDArray
 
 from jurat.app.features import parse_features, to_array
 from jurat.app.measure import GroupFigures, Measurement, Order, Outcome
+from jurat.app.measure_people import as_metric, chances_of, people_report
 from jurat.app.scan import scan, verify_loadable
+from jurat.app.trials import try_robustness
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import JuratError, Malformed
 from jurat.core.jsonio import dump_json, load_json
 from jurat.domain.values import Metric
 from jurat.guard.artefacts import read_artefact
-from jurat.stats.fairness import demographic_parity_difference, equalized_odds_difference, group_rates
-from jurat.stats.intervals import Interval, NotEnoughData
-from jurat.stats.performance import accuracy, percentile
+from jurat.stats.fairness import group_rates
+from jurat.stats.intervals import NotEnoughData
+from jurat.stats.performance import accuracy, percentile, precision, recall, roc_auc
 
 TIMED_CALLS: Final = 400  # p99 with an interval needs 368
 _WARM_UP_CALLS: Final = 20
+_CALLERS: Final = 4  # at once, under load
 _MAX_ROWS: Final = 1_000_000
+_NO_SCORES: Final = NotEnoughData("the model gives no probabilities")
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 Row = dict[str, str]
@@ -114,22 +119,31 @@ def _measure(order: Order, network: str) -> Measurement:
                 code="measurement_failed",
             )
         latencies_s = _time_calls(model, inputs)
+        loaded_s = _time_calls_at_once(model, inputs)
+        chances = chances_of(model, inputs, order.favourable)
+        tried = try_robustness(model, schema, inputs, frozenset(actual.tolist()))
 
     selected, favourable = answers == order.favourable, actual == order.favourable
-    bias, groups = _by_groups(rows, selected, favourable, order)
+    report = people_report(rows, schema, inputs, selected, favourable, chances, order.protected, order.min_group_size)
     return Measurement(
         artefact_digest=order.artefact_digest,
         features_digest=digest_bytes(definitions),
         dataset_digest=digest_bytes(dataset),
         row_count=len(rows),
         evaluation=[
-            _metric("accuracy", accuracy(selected, favourable), len(rows)),
-            *(_metric(f"latency_p{p}", percentile(latencies_s, p / 100), len(latencies_s)) for p in (50, 95, 99)),
+            as_metric("accuracy", accuracy(selected, favourable), len(rows)),
+            as_metric("precision", precision(selected, favourable), int(np.count_nonzero(selected))),
+            as_metric("recall", recall(selected, favourable), int(np.count_nonzero(favourable))),
+            as_metric("roc_auc", _NO_SCORES if chances is None else roc_auc(chances, favourable), len(rows)),
+            *(as_metric(f"latency_p{p}", percentile(latencies_s, p / 100), len(latencies_s)) for p in (50, 95, 99)),
+            as_metric("latency_p99_under_load", percentile(loaded_s, 0.99), len(loaded_s)),
             Metric(name="memory_usage", value=float(peak_memory_bytes()), n=1),
+            *(as_metric(trial.name, trial.found, trial.n) for trial in tried),
         ],
-        bias_test=bias,
-        groups=groups,
-        environment=_environment(network, order, sorted({type(w.message).__name__ for w in warned})),
+        bias_test=[as_metric(figure.name, figure.found, figure.n, figure.by) for figure in report.gaps],
+        segments=[as_metric(figure.name, figure.found, figure.n, figure.by) for figure in report.segments],
+        groups=_groups(rows, selected, favourable, order),
+        environment=_environment(network, order, sorted({type(w.message).__name__ for w in warned}), report.warnings),
         duration_s=time.monotonic() - began,
     )
 
@@ -201,28 +215,26 @@ def _time_calls(model: Any, inputs: NDArray[np.object_]) -> NDArray[np.float64]:
     return seconds[_WARM_UP_CALLS:]
 
 
-def _by_groups(
-    rows: list[Row], selected: NDArray[np.bool_], favourable: NDArray[np.bool_], order: Order
-) -> tuple[list[Metric], list[GroupFigures]]:
-    metrics: list[Metric] = []
+def _time_calls_at_once(model: Any, inputs: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return seconds of single-row calls while `_CALLERS` threads ask the model at once, each its share of the calls."""
+
+    def call(number: int) -> float:
+        single = inputs[number % len(inputs)][np.newaxis, :]
+        began = time.perf_counter()
+        model.predict(single)
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(_CALLERS) as callers:
+        return np.array(list(callers.map(call, range(TIMED_CALLS))))
+
+
+def _groups(rows: list[Row], selected: NDArray[np.bool_], favourable: NDArray[np.bool_], order: Order) -> list[GroupFigures]:
     figures: list[GroupFigures] = []
     for column in order.protected:
         names, group = np.unique([row[column] for row in rows], return_inverse=True)
-        least = order.min_group_size
-        gaps = {
-            "demographic_parity_difference": demographic_parity_difference(selected, group, min_group_size=least),
-            "equalized_odds_difference": equalized_odds_difference(selected, favourable, group, min_group_size=least),
-        }
-        metrics += [_metric(name, gap, len(rows), column) for name, gap in gaps.items()]
         rates = group_rates(selected, favourable, group)
         figures += [GroupFigures(column=column, group=str(name), **rate._asdict()) for name, rate in zip(names, rates, strict=True)]
-    return metrics, figures
-
-
-def _metric(name: str, found: Interval | NotEnoughData, n: int, group_by: str = "") -> Metric:
-    if isinstance(found, NotEnoughData):
-        return Metric(name=name, value=None, n=n, group_by=group_by, reason=found.reason)
-    return Metric(name=name, value=found.point, low=found.low, high=found.high, n=n, group_by=group_by)
+    return figures
 
 
 def peak_memory_bytes() -> int:
@@ -239,7 +251,7 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _environment(network: str, order: Order, warned: list[str]) -> dict[str, str]:
+def _environment(network: str, order: Order, warned: list[str], small_groups: list[str]) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "scikit-learn": importlib.metadata.version("scikit-learn"),
@@ -248,6 +260,7 @@ def _environment(network: str, order: Order, warned: list[str]) -> dict[str, str
         "network": network,
         "limits": f"address space {order.address_space_bytes} B, processor {order.processor_s} s, files 0 B",
         "warnings_on_loading": ", ".join(warned) or "none",
+        "small_groups": "; ".join(small_groups[:40]) or "none",
     }
 
 

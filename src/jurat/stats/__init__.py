@@ -2,5 +2,8 @@
 
 `intervals`   Wilson's interval of one rate, Newcombe's of a difference of two
 `fairness`    demographic parity and equalized odds differences, with intervals and a third verdict
+`calibration` how far probabilities are from what came true, in each group
+`consistency` do similar people get the same answer
+`fairness_report` all of it, by each protected column and each pair of them
 `performance` accuracy and percentiles, with intervals
 """

@@ -50,7 +50,7 @@ def demographic_parity_difference(
         >>> demographic_parity_difference(selected, group, min_group_size=2).point
         0.5
     """
-    groups = _check(group, selected)
+    groups = check_groups(group, selected)
     return _largest_gap(_tally(selected, group, groups), min_group_size, "group")
 
 
@@ -73,7 +73,7 @@ def equalized_odds_difference(
         Malformed: shapes differ, or n == 0.
     Source: Hardt, Price & Srebro 2016; interval as in `demographic_parity_difference`.
     """
-    groups = _check(group, selected, favourable)
+    groups = check_groups(group, selected, favourable)
     gaps = []
     for outcome, what in ((True, "group with the favourable outcome"), (False, "group with the unfavourable outcome")):
         mine = favourable == outcome
@@ -90,7 +90,7 @@ def group_rates(selected: NDArray[np.bool_], favourable: NDArray[np.bool_], grou
     Raises:
         Malformed: shapes differ, or n == 0.
     """
-    groups = _check(group, selected, favourable)
+    groups = check_groups(group, selected, favourable)
     return [
         GroupRates(
             int(np.count_nonzero(mine)),
@@ -121,8 +121,12 @@ def _tally(selected: NDArray[np.bool_], group: NDArray[np.int_], groups: int) ->
     return list(zip(wins.tolist(), sizes.tolist(), strict=True))
 
 
-def _check(group: NDArray[np.int_], *columns: NDArray[np.bool_]) -> int:
-    """Return the number of groups, once the arrays are known to belong together."""
+def check_groups(group: NDArray[np.int_], *columns: NDArray[np.bool_]) -> int:
+    """Return the number of groups, once the arrays are known to belong together.
+
+    Raises:
+        Malformed: they do not, there are no rows, or a group has none.
+    """
     if group.ndim != 1 or any(column.shape != group.shape for column in columns):
         shapes = ", ".join(f"`{array.shape}`" for array in (*columns, group))
         raise Malformed(f"arrays have shapes {shapes}, expected one and the same length")

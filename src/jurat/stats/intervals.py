@@ -38,7 +38,17 @@ def wilson(successes: int, n: int) -> Interval:
     """
     if n <= 0 or not 0 <= successes <= n:
         raise Malformed(f"a rate of `{successes}` out of `{n}`: expected 0 to n successes out of at least one")
-    p = successes / n
+    return wilson_of_mean(successes / n, n)
+
+
+def wilson_of_mean(p: float, n: int) -> Interval:
+    """Return a mean of n numbers in [0, 1] with Wilson's interval: exact in form for a rate, wider than needed for a mean of shares.
+
+    Raises:
+        Malformed: n is not positive, or the mean is outside [0, 1].
+    """
+    if n <= 0 or not 0 <= p <= 1:
+        raise Malformed(f"a mean of `{p}` over `{n}` numbers: expected one from 0 to 1 over at least one")
     middle = (p + Z_95 * Z_95 / (2 * n)) / (1 + Z_95 * Z_95 / n)
     half = Z_95 * sqrt(p * (1 - p) / n + Z_95 * Z_95 / (4 * n * n)) / (1 + Z_95 * Z_95 / n)
     # Rounding may put a bound a hair on the wrong side of 0, 1 or the point itself.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from math import ceil, exp, lgamma, log
+from math import ceil, exp, lgamma, log, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jurat.core.errors import Malformed
-from jurat.stats.intervals import Interval, NotEnoughData, wilson
+from jurat.stats.intervals import Z_95, Interval, NotEnoughData, wilson, wilson_of_mean
 
 _TAIL: Final = 0.025  # on each side of a 95 % interval
 
@@ -23,6 +23,52 @@ def accuracy(answered: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Interval
     if answered.shape != actual.shape or answered.ndim != 1:
         raise Malformed(f"arrays have shapes `{answered.shape}` and `{actual.shape}`, expected one and the same length")
     return wilson(int(np.count_nonzero(answered == actual)), answered.size)
+
+
+def precision(answered: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Interval | NotEnoughData:
+    """Return the share of favourable answers that were right, with Wilson's interval.
+
+    Returns:
+        NotEnoughData when there is no favourable answer.
+    """
+    n = int(np.count_nonzero(answered))
+    return wilson(int(np.count_nonzero(answered & actual)), n) if n else NotEnoughData("no answer is favourable")
+
+
+def recall(answered: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Interval | NotEnoughData:
+    """Return the share of favourable outcomes that were found, with Wilson's interval.
+
+    Returns:
+        NotEnoughData when there is no favourable outcome.
+    """
+    n = int(np.count_nonzero(actual))
+    return wilson(int(np.count_nonzero(answered & actual)), n) if n else NotEnoughData("no outcome is favourable")
+
+
+def roc_auc(score: NDArray[np.float64], actual: NDArray[np.bool_]) -> Interval | NotEnoughData:
+    """Return the chance that a favourable case scores above an unfavourable one; ties count half.
+
+    Returns:
+        NotEnoughData when one of the two outcomes does not occur.
+    Raises:
+        Malformed: shapes differ, or a score is not finite.
+    Source: Mann–Whitney; standard error of Hanley & McNeil 1982, interval on the logit scale so that it stays in [0, 1].
+    """
+    if score.shape != actual.shape or score.ndim != 1 or not np.isfinite(score).all():
+        raise Malformed(f"scores of shape `{score.shape}` and outcomes of `{actual.shape}`: expected finite ones of one length")
+    good, bad = int(np.count_nonzero(actual)), int(np.count_nonzero(~actual))
+    if not good or not bad:
+        return NotEnoughData("only one of the two outcomes occurs")
+    _, which, counts = np.unique(score, return_inverse=True, return_counts=True)
+    middle_rank = np.cumsum(counts) - (counts - 1) / 2
+    area = (float(middle_rank[which][actual].sum()) - good * (good + 1) / 2) / (good * bad)
+    if not 0 < area < 1:
+        return wilson_of_mean(area, min(good, bad))  # no spread is visible: as sure as the smaller side allows
+    q_good, q_bad = area / (2 - area), 2 * area * area / (1 + area)
+    variance = (area * (1 - area) + (good - 1) * (q_good - area * area) + (bad - 1) * (q_bad - area * area)) / (good * bad)
+    half = Z_95 * sqrt(variance) / (area * (1 - area))
+    low, high = (1 / (1 + (1 - area) / area * exp(-shift)) for shift in (-half, half))
+    return Interval(area, min(area, low), max(area, high))
 
 
 def percentile(values: NDArray[np.float64], ratio: float) -> Interval | NotEnoughData:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 from tests import hostile
 
@@ -78,17 +79,41 @@ def test_the_figures_are_those_of_the_model_computed_here(found, bench):
 
 def test_every_metric_has_its_interval_and_its_count(found):
     metrics = by_name(found)
+    gaps = ("demographic_parity_difference", "equalized_odds_difference", "calibration_error_per_group")
     assert set(metrics) == {
-        ("accuracy", ""), ("latency_p50", ""), ("latency_p95", ""), ("latency_p99", ""), ("memory_usage", ""),
-        *((name, column) for name in ("demographic_parity_difference", "equalized_odds_difference") for column in PROTECTED),
+        *((name, "") for name in ("accuracy", "precision", "recall", "roc_auc", "memory_usage", "consistency_score")),
+        *((f"latency_{name}", "") for name in ("p50", "p95", "p99", "p99_under_load")),
+        *((name, "") for name in ("noise_agreement", "missing_agreement", "order_agreement", "out_of_range_valid")),
+        *((name, column) for name in gaps for column in PROTECTED),
+        *((f"intersectional_{name}", "sex × age_over_25") for name in gaps),
     }  # fmt: skip
+    unknown = metrics.pop(("intersectional_equalized_odds_difference", "sex × age_over_25"))  # too few in one cell
+    assert unknown.value is None
+    assert "needs 30" in unknown.reason
     for (name, _), metric in metrics.items():
         assert metric.reason == ""
         if name != "memory_usage":
             assert metric.low <= metric.value <= metric.high
-            assert metric.n == 400
+    assert {metric.n for (name, _), metric in metrics.items() if name not in ("memory_usage", "precision", "recall", "missing_agreement",
+            "out_of_range_valid")} == {400}  # fmt: skip
     assert 0 < metrics["latency_p50", ""].value <= metrics["latency_p95", ""].value <= metrics["latency_p99", ""].value < 5
     assert 50e6 < metrics["memory_usage", ""].value < 2e9
+    assert metrics["order_agreement", ""].value == 1
+    assert metrics["noise_agreement", ""].value > 0.9
+    assert metrics["out_of_range_valid", ""].value == 1
+
+
+def test_probabilities_are_judged_by_group_and_small_groups_are_named(found, bench):
+    rows = PARTS["evaluation"]
+    model = pickle.loads(bench.candidate.artefact.read_bytes())
+    chances = model.predict_proba(to_array(bench.candidate.schema, rows))[:, list(model.classes_).index(FAVOURABLE)]
+    good = np.array([row[LABEL] == FAVOURABLE for row in rows])
+    assert by_name(found)["roc_auc", ""].value == pytest.approx(roc_auc_score(good, chances))
+    segments = {(m.name, m.group_by): m for m in found.segments}
+    young = np.array([row["age_over_25"] == "no" for row in rows])
+    assert segments["calibration_excess", "age_over_25=no"].value == pytest.approx((chances - good)[young].mean())
+    assert segments["accuracy", "age_over_25=no"].n == int(young.sum()) == 76
+    assert "age_over_25=no: 76 rows" in found.environment["small_groups"]
 
 
 def test_it_is_bound_to_what_was_measured(found, bench):
@@ -114,7 +139,10 @@ def test_measuring_again_finds_the_same(found, bench):
     )  # fmt: skip
     assert again.bias_test == found.bias_test
     assert again.groups == found.groups
-    assert again.evaluation[0] == found.evaluation[0]
+    assert again.segments == found.segments
+    timed = ("latency", "memory")
+    same = [[m for m in run.evaluation if not m.name.startswith(timed)] for run in (again, found)]
+    assert same[0] == same[1]
 
 
 def test_groups_that_are_too_small_give_no_figure_and_a_reason(bench):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from jurat.core.errors import Malformed
 from jurat.stats.intervals import Interval, NotEnoughData, wilson
-from jurat.stats.performance import accuracy, percentile
+from jurat.stats.performance import accuracy, percentile, precision, recall, roc_auc
 
 
 def test_accuracy_is_the_share_of_equal_rows():
@@ -54,3 +55,29 @@ def test_the_interval_covers_the_true_p99_about_as_often_as_it_says():
 def test_nonsense_is_malformed(values, ratio):
     with pytest.raises(Malformed):
         percentile(values, ratio)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_precision_recall_and_area_are_scikit_learns(seed):
+    random = np.random.default_rng(seed)
+    actual = random.random(500) < 0.4
+    score = np.round(random.normal(actual * 0.8, 1), 1)  # with ties
+    answered = score > 0.5
+    assert precision(answered, actual).point == pytest.approx(sklearn.metrics.precision_score(actual, answered))
+    assert recall(answered, actual).point == pytest.approx(sklearn.metrics.recall_score(actual, answered))
+    area = roc_auc(score, actual)
+    assert area.point == pytest.approx(sklearn.metrics.roc_auc_score(actual, score), abs=1e-12)
+    assert 0.05 < area.high - area.low < 0.2
+    assert area.low < area.point < area.high
+
+
+def test_an_area_of_one_is_not_certain_and_one_outcome_has_none():
+    actual = np.repeat([False, True], 20)
+    found = roc_auc(actual.astype(float), actual)
+    assert found.point == found.high == 1
+    assert found.low < 0.9
+    assert isinstance(roc_auc(np.zeros(4), np.ones(4, bool)), NotEnoughData)
+    assert isinstance(precision(np.zeros(4, bool), np.ones(4, bool)), NotEnoughData)
+    assert isinstance(recall(np.zeros(4, bool), np.zeros(4, bool)), NotEnoughData)
+    with pytest.raises(Malformed):
+        roc_auc(np.array([np.nan]), np.array([True]))
