@@ -54,8 +54,8 @@ def survive_each(scene: str, step: int, keeps: tuple[float, ...], directory: Pat
 
 
 @pytest.mark.parametrize("scene", CHECKS)
-def test_the_power_goes_after_one_call_in_eleven(scene: str, runs: Runs, tmp_path: Path) -> None:
-    survive_each(scene, 11, (0.5,), tmp_path, runs)
+def test_the_power_goes_after_one_call_in_twenty_nine(scene: str, runs: Runs, tmp_path: Path) -> None:
+    survive_each(scene, 29, (0.5,), tmp_path, runs)
 
 
 @pytest.mark.slow
