@@ -8,7 +8,7 @@ decision. Knows nothing of grants, tokens or events: who holds which role *now* 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,7 @@ import cedarpy
 import msgspec
 
 from jurat.core.errors import Malformed
+from jurat.policy.cedar import CedarAnswer, ask_cedar
 from jurat.policy.policyset import Policy, PolicySet
 from jurat.policy.slices import Entity, Slices, principal_entity, resource_entity
 from jurat.policy.values import Value, pack_values
@@ -67,7 +68,7 @@ class Engine:
         """Return allow only if a policy permits it, none forbids it, and none failed to be evaluated."""
         try:
             found = self._ask(request, self.policy_set.by_action.get(request.action, self.policy_set.handle))
-            return self._answer(found, _nobody_permits(request))
+            return self._answer(found, lambda: _nobody_permits(request))
         except Malformed as error:
             return self._deny([error.detail])
         except (ValueError, TypeError) as error:  # text that is not Unicode, and whatever else Cedar cannot read
@@ -103,10 +104,8 @@ class Engine:
         """Return the decision on entities of any type that the schema knows: for sets that are not about this house's tree."""
         try:
             policies = self.policy_set.by_action.get(action, self.policy_set.handle)
-            whom = f"`{principal.type} {principal.id}`"
-            return self._answer(
-                self._put(principal, action, resource, context, policies), f"no policy permits `{action}` on `{resource.id}` to {whom}"
-            )
+            found = self._put(principal, action, resource, context, policies)
+            return self._answer(found, lambda: f"no policy permits `{action}` on `{resource.id}` to `{principal.type} {principal.id}`")
         except Malformed as error:
             return self._deny([error.detail])
         except (ValueError, TypeError) as error:
@@ -116,7 +115,7 @@ class Engine:
         """Return the `@id` of those of `policies` that hold for a question. For explanations, never for decisions."""
         return sorted(self._ask(request, policies).diagnostics.id_annotations_by_reason.values())
 
-    def _ask(self, request: Request, policies: cedarpy.PolicySet) -> cedarpy.AuthzResult:
+    def _ask(self, request: Request, policies: cedarpy.PolicySet) -> CedarAnswer:
         known = request.roles & self.policy_set.roles  # a role that no policy speaks of changes no answer
         principal = principal_entity(request.principal_type, request.principal_id, known, pack_values(request.standing))
         resource = resource_entity(request.resource, pack_values(request.attributes))
@@ -124,27 +123,22 @@ class Engine:
 
     def _put(
         self, principal: Entity, action: str, resource: Entity, context: Mapping[str, Value], policies: cedarpy.PolicySet
-    ) -> cedarpy.AuthzResult:
-        question = {
-            "principal": principal.uid,
-            "action": {"type": "Action", "id": action},
-            "resource": resource.uid,
-            "context": pack_values(context),
-        }
-        return cedarpy.is_authorized(question, policies, self._slices.of(principal, resource), self.policy_set.schema)
+    ) -> CedarAnswer:
+        entities = self._slices.of(principal, resource)
+        return ask_cedar(principal.uid, action, resource.uid, pack_values(context), policies, entities, self.policy_set.schema)
 
-    def _answer(self, result: cedarpy.AuthzResult, nobody: str) -> Decision:
-        names = result.diagnostics.id_annotations_by_reason
-        errors = [self._name_policies(error) for error in result.diagnostics.errors]
-        if result.decision is cedarpy.Decision.NoDecision and not errors:
+    def _answer(self, found: CedarAnswer, nobody: Callable[[], str]) -> Decision:
+        names = found.diagnostics.id_annotations_by_reason
+        errors = [self._name_policies(error) for error in found.diagnostics.errors]
+        if found.decision == "NoDecision" and not errors:
             errors = ["the policy engine gave no decision and no reason"]
         if errors:  # INVARIANT: any error denies. Cedar skips a `forbid` that fails and may still say allow.
             return self._deny(errors)
         deciding = [self.policy_set.policies[name] for name in sorted(names.values())]
-        if len(deciding) != len(result.diagnostics.reasons):
+        if len(deciding) != len(found.diagnostics.reason):
             return self._deny(["a policy without a name decided"])
-        allowed = result.decision is cedarpy.Decision.Allow and bool(deciding)
-        reasons = [_reason(policy) for policy in deciding] or [_printable(nobody)]
+        allowed = found.decision == "Allow" and bool(deciding)
+        reasons = [_reason(policy) for policy in deciding] or [_printable(nobody())]
         return Decision("allow" if allowed else "deny", [policy.id for policy in deciding], self.policy_set.digest, reasons, [])
 
     def _deny(self, errors: list[str]) -> Decision:

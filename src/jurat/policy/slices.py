@@ -19,6 +19,7 @@ from jurat.policy.values import Value, pack_values
 
 PRINCIPAL_TYPES: Final = {"person": "Person", "service": "Service", "agent": "Agent", "process": "Process"}
 _SLICES_KEPT: Final = 4096
+_HANDLES_KEPT: Final = 16_384
 _TEXTS_KEPT: Final = 32_768
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -85,6 +86,7 @@ class Slices:
         self._has_action_groups = has_action_groups  # then Cedar has to add the actions, which it does while checking
         self._fitting: set[tuple[str, str]] = set()
         self.of = lru_cache(maxsize=_SLICES_KEPT)(self._build)
+        self._alone = lru_cache(maxsize=_HANDLES_KEPT)(cedarpy.Entities.from_json_str)
 
     def _build(self, principal: Entity, resource: Entity) -> cedarpy.Entities:
         """Return both as parsed entities, checked against the schema.
@@ -92,17 +94,17 @@ class Slices:
         Raises:
             Malformed: one of them does not fit.
         """
-        text, shapes = f"[{principal.text},{resource.text}]", (principal.shape, resource.shape)
-        if shapes in self._fitting:
-            return cedarpy.Entities.from_json_str(text)
+        shapes = (principal.shape, resource.shape)
+        if shapes in self._fitting:  # a resource is read once, then joined by whoever asks: a third of reading both
+            return self._alone(f"[{resource.text}]").with_added_json_str(f"[{principal.text}]")
         try:
-            checked = cedarpy.Entities.from_json_str(text, self._schema)
+            checked = cedarpy.Entities.from_json_str(f"[{principal.text},{resource.text}]", self._schema)
         except ValueError as error:
             raise Malformed(f"`{resource.id}` and its attributes do not fit the policies' schema: {error}") from error
         if self._has_action_groups:
             return checked
         self._fitting.add(shapes)  # bounded by the schema: types, roles, folders and attribute names are finite
-        return cedarpy.Entities.from_json_str(text)
+        return self._alone(f"[{resource.text}]").with_added_json_str(f"[{principal.text}]")
 
 
 def _entity(entity_type: str, entity_id: str, attributes: Mapping[str, Any], parents: list[tuple[str, str]]) -> Entity:

@@ -18,6 +18,7 @@ from jurat.core.errors import Malformed
 Value = bool | int | str | Decimal | datetime
 _PLACES: Final = Decimal("0.0001")
 _DECIMAL_LIMIT: Final = Decimal(2**63) * _PLACES
+_PLAIN: Final = frozenset({bool, str})  # told as they are; a subclass of theirs is looked at first
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -39,6 +40,8 @@ def pack_values(values: Mapping[str, Value]) -> str:
     """
     if not values:
         return "{}"
+    if all(type(value) in _PLAIN for value in values.values()):
+        return _encode(dict(values)).decode()
     return _encode({name: _pack(name, value) for name, value in values.items()}).decode()
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from jurat.core.errors import Malformed
+from jurat.policy.cedar import CedarAnswer, ask_cedar
 from jurat.policy.engine import Decision, Engine, Request
 from jurat.policy.explain import explain
 from jurat.policy.policyset import PolicySet, load_default_policies
@@ -99,7 +100,26 @@ def test_trap_1_a_question_that_makes_no_sense_is_a_deny_with_errors_that_can_be
     ],
 )
 def test_trap_1_an_answer_that_is_not_a_clean_allow_is_a_deny(answer: dict[str, object]) -> None:
-    assert not engine(READ)._answer(cedarpy.AuthzResult(answer), "nobody").is_allowed
+    assert not engine(READ)._answer(msgspec.convert(answer, CedarAnswer), lambda: "nobody").is_allowed
+
+
+@pytest.mark.parametrize("context", ["{}", '{"why":"audit"}', '{"colour":"red"}', '{"share":0.5}', "{", "[]", '{"why":"a","why":"b"}'])
+@pytest.mark.parametrize("action", ["model:read", "model:write", "model:sell"])
+def test_trap_1_the_short_way_to_cedar_answers_as_its_public_one(action: str, context: str) -> None:
+    asked = engine(READ, HIGH)
+    for who, tier in (("reader", "low"), ("reader", "high"), ("boss", "low")):
+        principal, resource = (
+            principal_entity("person", "prn_1", frozenset({who}), "{}"),
+            resource_entity(PATH, f'{{"risk_tier":"{tier}"}}'),
+        )
+        entities, schema = asked._slices.of(principal, resource), asked.policy_set.schema
+        short = ask_cedar(principal.uid, action, resource.uid, context, asked.policy_set.handle, entities, schema)
+        request = {"principal": principal.uid, "action": {"type": "Action", "id": action}, "resource": resource.uid, "context": context}
+        public = cedarpy.is_authorized(request, asked.policy_set.handle, entities, schema)
+        assert short.decision == public.decision.value
+        assert short.diagnostics.reason == public.diagnostics.reasons
+        assert bool(short.diagnostics.errors) == bool(public.diagnostics.errors)  # in other words where an act is unknown
+        assert short.diagnostics.id_annotations_by_reason == public.diagnostics.id_annotations_by_reason
 
 
 def test_trap_2_a_forbid_that_fails_denies_although_cedar_says_allow() -> None:
@@ -108,7 +128,7 @@ def test_trap_2_a_forbid_that_fails_denies_although_cedar_says_allow() -> None:
     asked = engine(READ, overflow)
     request = ask(attributes={"budget": 2**62})
     raw = asked._ask(request, asked.policy_set.handle)
-    assert raw.decision is cedarpy.Decision.Allow  # the trap is there
+    assert raw.decision == "Allow"  # the trap is there
     decision = asked.decide(request)
     assert not decision.is_allowed
     assert any("`broke`" in error for error in decision.errors)  # by our name, not `policy1`
