@@ -16,6 +16,7 @@ from jurat.app.wiring import App
 from jurat.core.errors import NotFound
 from jurat.domain import rows
 from jurat.domain.commands import Command
+from jurat.domain.commands_lineage import asset_place
 from jurat.domain.context import Context
 from jurat.domain.events import Actor
 from jurat.domain.facts import ActDenied
@@ -39,6 +40,10 @@ class SeeMetadata(See, frozen=True, kw_only=True):
 
 class SeeEvidence(See, frozen=True, kw_only=True):
     permission = "evidence:read"
+
+
+class SeeLineage(See, frozen=True, kw_only=True):
+    permission = "lineage:read"
 
 
 class SeePrincipals(See, frozen=True, kw_only=True):
@@ -121,6 +126,9 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.Dataset: View(SeeMetadata, lambda _, r: f"data/{r.collection}/{r.dataset}", lambda r: str(r.dataset)),
     rows.System: View(SeeMetadata, lambda _, r: f"systems/{r.system}", lambda r: str(r.system)),
     rows.Version: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.version)),
+    rows.Asset: View(SeeMetadata, lambda _, r: asset_place(r.asset), lambda r: str(r.asset)),
+    rows.UpstreamChange: View(SeeLineage, lambda *_: "workspace", lambda r: str(r.change)),
+    rows.ReopeningRules: View(SeeLineage, lambda *_: "workspace", lambda _: "current"),
     rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
     rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
     rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),

@@ -152,6 +152,7 @@ class RegisterSystem(Command, frozen=True, kw_only=True):
     owner: str
     risk_tier: RiskTier
     affected_persons: str
+    environments: list[str] = []
 
     def resource(self, state: State) -> str:
         return f"systems/{self.system}"
@@ -168,6 +169,11 @@ class RegisterVersion(Command, frozen=True, kw_only=True):
     training_config: TrainingConfig
     claimed_metrics: dict[str, float]
     validation_dataset: str
+    references: dict[str, str] = {}  # artefacts that lie elsewhere: name → address
+    packages: list[str] = []  # what the lock pins, `name==version`
+    runs: list[str] = []  # lineage nodes of the runs that made it
+    training_command: list[str] = []  # argv that trains it again, in the root of the repository
+    output: str = ""  # where that leaves the weights
 
     @property
     def name(self) -> str:

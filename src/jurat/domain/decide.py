@@ -29,12 +29,15 @@ from jurat.domain import (
     decide_requests,
     decide_review,
     decide_shortening,
+    decide_systems,
+    decide_upstream,
 )
 from jurat.domain import commands_access as access
+from jurat.domain import commands_lineage as lineage
 from jurat.domain import commands_registry as registry
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
-from jurat.domain.decide_breakglass import refuse_in_drill
+from jurat.domain.decide_breakglass import refuse_beyond_window, refuse_in_drill
 from jurat.domain.duties import refuse_conflicting_act
 from jurat.domain.events import Event
 from jurat.domain.state import State
@@ -49,6 +52,7 @@ def decide(state: State, command: Command, context: Context) -> list[Event]:
     """
     refuse_in_drill(state, command, context)
     events = DECIDERS[type(command)](state, command, context)
+    refuse_beyond_window(state, command, context)
     refuse_conflicting_act(state, command, context)  # last, so that a rule with a better reason speaks first
     return events
 
@@ -131,6 +135,16 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     registry.HoldRegistryAct: decide_registry_moves.hold_act,
     registry.ReportRegistryAct: decide_registry_moves.report_act,
     registry.ImportRun: decide_registry_moves.import_run,
+    lineage.ChangeSystem: decide_systems.change_system,
+    lineage.RegisterAsset: decide_systems.register_asset,
+    lineage.RecordVerification: decide_systems.record_verification,
+    lineage.RecordLineage: decide_upstream.record_lineage,
+    lineage.RecallDataset: decide_upstream.recall_dataset,
+    lineage.ChangeLicence: decide_upstream.change_licence,
+    lineage.AddAdvisory: decide_upstream.add_advisory,
+    lineage.ClearChange: decide_upstream.clear_change,
+    lineage.ApplyReopeningRules: decide_upstream.apply_rules,
+    lineage.Reaffirm: decide_upstream.reaffirm,
     access.ApplyAccessRules: decide_duties.apply_rules,
     access.RequestAccess: decide_grants.request_access,
     access.ApproveAccess: decide_grants.approve_access,

@@ -10,17 +10,18 @@ from jurat.core.digests import check_digest, digest_json, short
 from jurat.core.errors import Conflict, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
+from jurat.domain.descriptions import SEMVER, check_environments, check_more
+from jurat.domain.descriptions import check_name as check_name
 from jurat.domain.events import Event
+from jurat.domain.gate_measured import POLICY
 from jurat.domain.gates import check_gates
 from jurat.domain.roles import people_behind
 from jurat.domain.stages import Stage, next_stage, parse_stage
 from jurat.domain.state import State
 from jurat.domain.upstreams import parse_upstream
-from jurat.domain.values import PrincipalType
+from jurat.domain.values import Metric, PrincipalType
 from jurat.guard.filters import Filter
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
-_SEMVER: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")
 _COLLECTIONS: Final = ("training", "production", "features", "aggregated")
 
 
@@ -56,7 +57,7 @@ def register_system(state: State, command: commands.RegisterSystem, context: Con
         raise Malformed("a system needs a purpose")
     data = facts.SystemRegistered(
         system=command.system, purpose=command.purpose, owner=command.owner,
-        risk_tier=command.risk_tier, affected_persons=command.affected_persons,
+        risk_tier=command.risk_tier, affected_persons=command.affected_persons, environments=check_environments(command.environments),
     )  # fmt: skip
     return [context.event(data)]
 
@@ -64,7 +65,7 @@ def register_system(state: State, command: commands.RegisterSystem, context: Con
 def register_version(state: State, command: commands.RegisterVersion, context: Context) -> list[Event]:
     """A version is named by a semantic version and by the digest of its six artefacts; it never changes."""
     check_name(command.model, what="model")
-    if not _SEMVER.match(command.version):
+    if not SEMVER.match(command.version):
         raise Malformed(f"version `{command.version[:40]}` is not a semantic version", hint="write three numbers, such as `1.1.0`")
     system = state.get(rows.System, command.system)
     if system is None:
@@ -84,12 +85,15 @@ def register_version(state: State, command: commands.RegisterVersion, context: C
     bad = [name for name, value in command.claimed_metrics.items() if not math.isfinite(value)]
     if bad:
         raise Malformed(f"claimed metric `{bad[0]}` is not a finite number")
+    check_more(command)
     digest = digest_json(command.artefacts)
     _refuse_second(state.get(rows.Version, command.name), command.name, digest)
     data = facts.VersionRegistered(
         version=command.name, model=command.model, system=command.system, digest=digest, artefacts=command.artefacts,
         training_data=command.training_data, training_code=command.training_code, training_config=command.training_config,
         claimed_metrics=command.claimed_metrics, validation_dataset=command.validation_dataset, author=context.actor.principal,
+        references=command.references, packages=sorted(set(command.packages)), runs=sorted(set(command.runs)),
+        training_command=command.training_command, output=command.output,
     )  # fmt: skip
     return [context.event(data, because=[dataset.as_of, system.as_of])]
 
@@ -102,7 +106,18 @@ def record_scan(state: State, command: commands.RecordScan, context: Context) ->
         artefact_digest=command.artefact_digest, verdict=command.verdict, format=command.format,
         reasons=command.reasons, size_bytes=command.size_bytes,
     )  # fmt: skip
-    return [context.event(data, because=[version.registered])]
+    scanned = context.event(data, because=[version.registered])
+    # What a scan found is evidence on this version, for the gates; a scan is about the artefacts, and needs no data set.
+    is_clean = command.verdict == "clean"
+    found = Metric(name="no_critical_findings", value=float(is_clean), n=1, reason="" if is_clean else "; ".join(command.reasons)[:300])
+    evidence = facts.EvidenceMeasured(
+        type="security_scan", version=version.version, version_digest=version.digest, dataset=f"artefact:{command.artefact_digest}",
+        dataset_digest=command.artefact_digest, metrics=[found], method="two scanners, before anything loads it",
+        environment={}, duration_s=0.0,
+    )  # fmt: skip
+    return [scanned, context.event(evidence, because=[scanned.id])]
+
+
 
 
 def record_evidence(state: State, command: commands.RecordEvidence, context: Context) -> list[Event]:
@@ -117,7 +132,7 @@ def record_evidence(state: State, command: commands.RecordEvidence, context: Con
     if not command.metrics:
         raise Malformed("evidence without a metric is no evidence")
     because = [version.registered, *([command.scan] if command.scan else [])]
-    if command.type != "soak":
+    if command.type != "soak" and not command.type.startswith(POLICY):
         because.append(_registered_data(state, command.dataset, command.dataset_digest).as_of)
     for metric in command.metrics:
         if metric.value is None and not metric.reason:
@@ -229,15 +244,6 @@ def known_version(state: State, version: str) -> rows.Version:
     if found is None:
         raise NotFound(f"version `{version[:80]}` is not registered", hint="`jurat model list` shows what is")
     return found
-
-
-def check_name(text: str, *, what: str) -> None:
-    """Pass if `text` is a name: lower-case ASCII, so that no two names look alike."""
-    if not _NAME.match(text):
-        raise Malformed(
-            f"{what} name `{text[:80]}` is not allowed",
-            hint="up to 64 of: lower-case ASCII letters, digits, `.`, `_`, `-`; a letter or digit first",
-        )
 
 
 def _registered_data(state: State, dataset: str, digest: str) -> rows.Dataset:

@@ -13,11 +13,12 @@ import msgspec
 from jurat.core.errors import Tampered
 from jurat.domain import evolve_identity as identity
 from jurat.domain import evolve_keeping as keeping
-from jurat.domain import evolve_policy as policy
 from jurat.domain import evolve_people as people
-from jurat.domain import facts, facts_identity, facts_keeping, facts_policy, facts_people, rows
+from jurat.domain import evolve_policy as policy
+from jurat.domain import facts, facts_identity, facts_keeping, facts_people, facts_policy, rows
 from jurat.domain.events import Event
 from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
+from jurat.domain.evolve_lineage import LINEAGE_CHANGES, edges_of
 from jurat.domain.evolve_registry import REGISTRY_CHANGES
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
@@ -31,7 +32,7 @@ def evolve(state: State, event: Event) -> list[Put]:
         Tampered: the event speaks of something that no earlier event made.
     """
     change = CHANGES.get(type(event.data))
-    return [*change(state, event, event.data), *deeds_of(state, event)] if change else []
+    return [*change(state, event, event.data), *deeds_of(state, event), *edges_of(state, event)] if change else []
 
 
 def evidence_key(version: str, evidence_type: str) -> str:
@@ -78,7 +79,10 @@ def _dataset_registered(state: State, event: Event, data: facts.DatasetRegistere
 
 
 def _system_registered(state: State, event: Event, data: facts.SystemRegistered) -> list[Put]:
-    row = rows.System(as_of=event.id, system=data.system, purpose=data.purpose, owner=data.owner, risk_tier=data.risk_tier)
+    row = rows.System(
+        as_of=event.id, system=data.system, purpose=data.purpose, owner=data.owner, risk_tier=data.risk_tier,
+        affected_persons=data.affected_persons, environments=data.environments,
+    )  # fmt: skip
     return [Put("systems", data.system, row)]
 
 
@@ -87,6 +91,7 @@ def _version_registered(state: State, event: Event, data: facts.VersionRegistere
         as_of=event.id, version=data.version, model=data.model, system=data.system, digest=data.digest, artefacts=data.artefacts,
         training_dataset=data.training_data.dataset, author=data.author, registered=event.id,
         stage=Stage.DEVELOPMENT, stage_since=event.at, author_person=event.actor.chain[0],
+        references=data.references, unverified=sorted(data.references),
     )  # fmt: skip
     return [Put("versions", data.version, row)]
 
@@ -121,11 +126,15 @@ def _request_rejected(state: State, event: Event, data: facts.RequestRejected) -
 
 def _version_promoted(state: State, event: Event, data: facts.VersionPromoted) -> list[Put]:
     version = _known(state, rows.Version, data.version, event)
-    puts = [Put("versions", data.version, msgspec.structs.replace(version, as_of=event.id, stage=data.to_stage, stage_since=event.at))]
-    if data.request is not None:
-        request = _known(state, rows.Request, data.request, event)
-        puts.append(Put("requests", data.request, msgspec.structs.replace(request, as_of=event.id, status="used")))
-    return puts
+    moved = msgspec.structs.replace(version, as_of=event.id, stage=data.to_stage, stage_since=event.at)
+    if data.request is None:
+        return [Put("versions", data.version, moved)]
+    request = _known(state, rows.Request, data.request, event)
+    moved = msgspec.structs.replace(moved, accepted=sorted({*version.accepted, *request.shown.get("upstream_changes", {})}))
+    return [
+        Put("versions", data.version, moved),
+        Put("requests", data.request, msgspec.structs.replace(request, as_of=event.id, status="used")),
+    ]
 
 
 def _version_retired(state: State, event: Event, data: facts.VersionRetired) -> list[Put]:
@@ -194,6 +203,7 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_keeping.ErasureStarted: keeping.erasure_started,
     facts_keeping.EventsErased: keeping.events_erased,
     **REGISTRY_CHANGES,
+    **LINEAGE_CHANGES,
     facts_identity.SessionOpened: identity.session_opened,
     facts_identity.SessionEnded: identity.session_ended,
     facts_identity.TokenKeysRotated: identity.token_keys_rotated,

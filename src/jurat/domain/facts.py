@@ -12,8 +12,9 @@ from typing import Any, Final
 from jurat.domain.facts_access import ACCESS_FACTS
 from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
-from jurat.domain.facts_policy import POLICY_FACTS
+from jurat.domain.facts_lineage import LINEAGE_FACTS
 from jurat.domain.facts_people import PEOPLE_FACTS
+from jurat.domain.facts_policy import POLICY_FACTS
 from jurat.domain.facts_registry import REGISTRY_FACTS
 from jurat.domain.facts_watch import WATCH_FACTS
 from jurat.domain.values import (
@@ -179,15 +180,16 @@ class ArtefactScanned(Fact, frozen=True, kw_only=True):
 # --- deployment ------------------------------------------------------------------------------------------------------
 
 
-class SystemRegistered(Fact, frozen=True, kw_only=True):
+class SystemRegistered(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what was written without the last field stays as it was
     system: str
     purpose: str
     owner: str
     risk_tier: RiskTier
     affected_persons: str
+    environments: list[str] = []  # noqa: RUF012
 
 
-class VersionRegistered(Fact, frozen=True, kw_only=True):
+class VersionRegistered(Fact, frozen=True, kw_only=True, omit_defaults=True):  # likewise
     version: str  # credit@1.1.0
     model: str
     system: str
@@ -199,6 +201,11 @@ class VersionRegistered(Fact, frozen=True, kw_only=True):
     claimed_metrics: dict[str, float]  # what the author says; never evidence
     validation_dataset: str
     author: str
+    references: dict[str, str] = {}  # noqa: RUF012 - artefacts that lie elsewhere: name → address
+    packages: list[str] = []  # noqa: RUF012 - what the lock pins, `name==version`
+    runs: list[str] = []  # noqa: RUF012 - lineage nodes of the runs that made it
+    training_command: list[str] = []  # noqa: RUF012 - argv that trains it again, in the root of the repository
+    output: str = ""  # where that leaves the weights
 
 
 class GateChecked(Fact, frozen=True, kw_only=True):
@@ -345,6 +352,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     **KEEPING_FACTS,
     **POLICY_FACTS,
     **REGISTRY_FACTS,
+    **LINEAGE_FACTS,
     **IDENTITY_FACTS,
     **PEOPLE_FACTS,
     **ACCESS_FACTS,

@@ -14,17 +14,16 @@ from jurat.core.digests import digest_json, short
 from jurat.core.errors import Conflict
 from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
-from jurat.domain.evolve import evidence_key
 from jurat.domain.facts import GateChecked
+from jurat.domain.gate_measured import condition_clause, expression_clause, policy_clause
+from jurat.domain.gate_measured import show_metric as show_metric
+from jurat.domain.gate_upstream import shown_changes, upstream_clauses
 from jurat.domain.quorum import seats_filled
 from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
-from jurat.domain.values import Clause, Metric
-from jurat.policy.conditions import Condition, Measured, Verdict, combine
-from jurat.policy.gatefile import STAGES, AutomatedTests, BiasCheck, Gate, GateFile, HumanApproval, StagingSoak, gate_type, parse_gates
-from jurat.policy.metrics import METRICS, Scale
-
-EVIDENCE_OF = {AutomatedTests: "evaluation", BiasCheck: "bias_test", StagingSoak: "soak"}
+from jurat.domain.values import Clause
+from jurat.policy.conditions import Verdict, combine
+from jurat.policy.gatefile import STAGES, Custom, GateFile, HumanApproval, Rollout, StagingSoak, gate_type, parse_gates
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,26 @@ def check_gates(
     seated: list[str] = []
     for stage in stages_up_to(to_stage):
         for gate in gates.before(stage) if stage in STAGES else ():
-            if isinstance(gate, HumanApproval):
-                clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoters, request)
-                found = [clause]
-            elif isinstance(gate, StagingSoak):
-                found = [_duration(version, gate, now_ns), *_measured(state, version, gate, gate.success_criteria)]
-            else:
-                found = _measured(state, version, gate, gate.checks)
+            blocks: list[bool] = []
+            match gate:
+                case Rollout():  # stands on the endpoint's path, once the version is in production
+                    continue
+                case HumanApproval():
+                    clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoters, request)
+                    found = [clause]
+                case StagingSoak():
+                    measured = [condition_clause(state, version, gate, c, now_ns) for c in gate.success_criteria]
+                    found = [_duration(version, gate, now_ns), *measured]
+                case Custom():
+                    asked = [policy_clause(state, version, gate, name, stage, now_ns) for name in gate.policies]
+                    found = [expression_clause(state, version, gate, e, now_ns) for e in gate.checks] + [clause for clause, _ in asked]
+                    blocks = [True] * len(gate.checks) + [blocking for _, blocking in asked]
+                case _:
+                    found = [condition_clause(state, version, gate, c, now_ns) for c in gate.checks]
             clauses += found
-            required += [gate.required] * len(found)
-    return GateResult(to_stage, digest, clauses, used.request if used else None, seated, required)
+            required += [gate.required and blocking for blocking in blocks or [True] * len(found)]
+    always = upstream_clauses(state, version, used)
+    return GateResult(to_stage, digest, clauses + always, used.request if used else None, seated, required + [True] * len(always))
 
 
 def gates_in_force(state: State, to_stage: Stage) -> tuple[GateFile, str]:
@@ -150,63 +159,8 @@ def shown_for(state: State, version: rows.Version, to_stage: Stage, *, types: li
             for e in evidence
             if types is None or e.type in types
         ],
+        **shown_changes(state, version),
     }
-
-
-def _measured(state: State, version: rows.Version, gate: Gate, conditions: tuple[Condition, ...]) -> list[Clause]:
-    evidence = state.get(rows.Evidence, evidence_key(version.version, EVIDENCE_OF[type(gate)]))
-    if evidence is not None and evidence.version_digest != version.digest:
-        evidence = None  # measured on other bytes: worth nothing here
-    if evidence is not None and isinstance(gate, StagingSoak) and _span_s(version.stage_since, evidence.measured_at) < gate.duration_s:
-        evidence = None  # an earlier soak (the clock restarts with each deployment), or one measured before it was over
-    return [_clause(gate, condition, evidence) for condition in conditions]
-
-
-def _clause(gate: Gate, condition: Condition, evidence: rows.Evidence | None) -> Clause:
-    """Check every value of the metric (one per protected attribute): the worst answer is the answer."""
-    metrics = [m for m in evidence.metrics if m.name == condition.metric] if evidence else []
-    answers = [condition.check(_as_measured(m, evidence.as_of if evidence else "")) for m in metrics] or [condition.check(None)]
-    verdict = combine(a.verdict for a in answers)
-    reasons = [
-        (f"by {m.group_by}: " if m.group_by else "") + (m.reason or a.reason)
-        for m, a in zip(metrics, answers, strict=False)
-        if a.verdict is not Verdict.PASS
-    ]
-    return Clause(
-        gate=gate_type(gate),
-        condition=condition.text,
-        verdict=verdict.value,
-        found="; ".join(show_metric(m) for m in metrics) or "not measured",
-        reason="; ".join(reasons) if metrics else ("" if verdict is Verdict.PASS else answers[0].reason),
-        evidence=[evidence.as_of] if evidence and metrics else [],
-    )
-
-
-def show_metric(metric: Metric) -> str:
-    """Return a metric for people: `0.062 [0.00, 0.14] by sex`."""
-    declared = METRICS.get(metric.name)
-    scale = declared.dimension if declared else Scale.RATIO
-    if metric.value is None:
-        text = "unknown"
-    elif scale is Scale.FLAG:
-        text = "yes" if metric.value else "no"
-    elif scale is Scale.COUNT:
-        text = f"{metric.value:.0f}"
-    else:
-        dimension = {Scale.DURATION: Dimension.DURATION, Scale.SIZE: Dimension.SIZE}.get(scale, Dimension.RATIO)
-        shown = [format_quantity(x, dimension) for x in (metric.value, metric.low, metric.high) if x is not None]
-        text = shown[0] + (f" [{shown[1]}, {shown[2]}]" if len(shown) == 3 else "")
-    return text + (f" by {metric.group_by}" if metric.group_by else "")
-
-
-def _as_measured(metric: Metric, source: str) -> Measured:
-    is_flag = metric.name in METRICS and METRICS[metric.name].dimension is Scale.FLAG
-    value = bool(metric.value) if is_flag and metric.value is not None else metric.value
-    return Measured(value=value, low=metric.low, high=metric.high, sample_size=metric.n, source=source)
-
-
-def _span_s(start: str, end: str) -> float:
-    return (parse_at(end) - parse_at(start)).total_seconds()
 
 
 def _duration(version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:

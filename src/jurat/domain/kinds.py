@@ -142,6 +142,15 @@ CATALOGUE: Final = (
     Kind(157, "registry_version.bound.v1", _C.DEPLOYMENT, "the bytes behind a registry's entry are those of this measured version"),
     Kind(158, "registry_protection.applied.v1", _C.CONFIGURATION, "these aliases may name only what passed the gates of production"),
     Kind(159, "registry_act.forwarded.v1", _C.DEPLOYMENT, "a held act of a guarded MLflow server is about to be passed on, or was"),
+    Kind(160, "system.changed.v1", _C.DEPLOYMENT, "an AI system has another owner, tier, purpose or environment, for this reason"),
+    Kind(161, "asset.registered.v1", _C.DEPLOYMENT, "a prompt, agent, guardrail setting or feature schema became known by its digest"),
+    Kind(162, "artefact.verified.v1", _C.TRAINING, "the bytes behind a reference were read here, and have their digest"),
+    Kind(163, "lineage.recorded.v1", _C.TRAINING, "a pipeline told what one run of a job read and wrote"),
+    Kind(164, "upstream.changed.v1", _C.DEPLOYMENT, "something that versions rest on was recalled, relicensed or found flawed"),
+    Kind(165, "approvals.reopened.v1", _C.DEPLOYMENT, "a version's approvals count no more until it is approved again, knowing of that"),
+    Kind(166, "reopening_rules.applied.v1", _C.CONFIGURATION, "this happens to versions in production when something upstream changes"),
+    Kind(167, "version.reaffirmed.v1", _C.DEPLOYMENT, "people approved a version again, knowing what changed upstream"),
+    Kind(168, "upstream.cleared.v1", _C.DEPLOYMENT, "a change upstream was taken back, for a reason"),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}

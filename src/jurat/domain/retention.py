@@ -78,7 +78,7 @@ def tables_in_force(state: State) -> Tables:
 
 def tiers_of(state: State) -> dict[str, str]:
     """Return each system's risk tier."""
-    return {system.system: str(system.risk_tier) for system in state.find(rows.System)}
+    return {system.system: str(system.highest_tier or system.risk_tier) for system in state.find(rows.System)}
 
 
 def terms_of(event: Kept, tables: RetentionTable | Tables, tiers: Mapping[str, str], today: date) -> list[Term]:

@@ -15,6 +15,11 @@ from jurat.domain.rows_identity import Provider as Provider
 from jurat.domain.rows_identity import Session as Session
 from jurat.domain.rows_identity import TokenKeys as TokenKeys
 from jurat.domain.rows_identity import Trust as Trust
+from jurat.domain.rows_lineage import LINEAGE_ROWS as LINEAGE_ROWS
+from jurat.domain.rows_lineage import Asset as Asset
+from jurat.domain.rows_lineage import Edge as Edge
+from jurat.domain.rows_lineage import ReopeningRules as ReopeningRules
+from jurat.domain.rows_lineage import UpstreamChange as UpstreamChange
 from jurat.domain.rows_registry import REGISTRY_ROWS as REGISTRY_ROWS
 from jurat.domain.rows_registry import ImportedRun as ImportedRun
 from jurat.domain.rows_registry import RegistryBinding as RegistryBinding
@@ -97,6 +102,9 @@ class System(Row, frozen=True, kw_only=True):
     purpose: str
     owner: str
     risk_tier: RiskTier
+    affected_persons: str = ""
+    environments: list[str] = []  # noqa: RUF012
+    highest_tier: RiskTier | None = None  # that it ever had: what was recorded under it is kept as long; None: the present one
 
 
 class Version(Row, frozen=True, kw_only=True):
@@ -111,6 +119,10 @@ class Version(Row, frozen=True, kw_only=True):
     stage: str
     stage_since: str  # RFC 3339, from the event that moved it
     author_person: str = ""  # first in the chain by which the author acted
+    references: dict[str, str] = {}  # noqa: RUF012 - artefacts that lie elsewhere: name → address
+    unverified: list[str] = []  # noqa: RUF012 - those of them whose bytes nobody has read yet
+    accepted: list[str] = []  # noqa: RUF012 - changes upstream that its approvals know of
+    held: str = ""  # a change upstream for which nothing is served by it; empty: none
 
 
 class Evidence(Row, frozen=True, kw_only=True):
@@ -363,6 +375,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "holds": Hold,
     "erasures": Erasure,
     **REGISTRY_ROWS,
+    **LINEAGE_ROWS,
     **IDENTITY_ROWS,
     "access_rules": AccessRulesInForce,
     "deeds": Deed,

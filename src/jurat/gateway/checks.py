@@ -38,6 +38,12 @@ def check_stage(endpoint: Endpoint, version: Version | None) -> Guardrail:
     hint = f"an operator points the endpoint at a version that may serve: `jurat endpoint set {endpoint.endpoint}`"
     if version is None or version.digest != endpoint.version_digest:
         raise Conflict(f"endpoint `{endpoint.endpoint}` serves `{endpoint.version}` under another digest", hint=hint, code="stage_gate")
+    if version.held:
+        raise Conflict(
+            f"version `{version.version}` is held: something that it rests on changed (`{version.held}`)",
+            hint=f"people approve it again, knowing that: `jurat model reaffirm {version.version}`; or `jurat advisory show {version.held}`",
+            code="version_held",
+        )
     if version.stage == Stage.RETIRED or (endpoint.stage in _GUARDED and version.stage != endpoint.stage):
         raise Conflict(
             f"endpoint `{endpoint.endpoint}` is for stage `{endpoint.stage}`, `{endpoint.version}` is in `{version.stage}`",

@@ -2,7 +2,7 @@
 
 `store`     Store and Tx: one act is one transaction; start here
 `view`      what holds now, read back as the domain's rows
-`registry`  the MLflow-shaped registry, read with its own indexes
+`registry`  the MLflow-shaped registry, read with its own indexes · `lineage` what rests on what, walked
 `relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased · `accounts` what directories said · `passkeys` with links and challenges
 `proofs`    sessions, accounts at providers, invitations, sign-ins, proofs that were seen

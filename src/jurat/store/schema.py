@@ -15,8 +15,10 @@ from psycopg import sql
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed, Unavailable
 from jurat.domain.rows import ROWS
+from jurat.domain.rows_lineage import LINEAGE_ROWS
 from jurat.domain.rows_registry import REGISTRY_ROWS
 from jurat.store.failures import database_errors
+from jurat.store.lineage import LINEAGE_SHAPE
 from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
@@ -25,12 +27,12 @@ _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 
 # Who of the five governance roles sees which tables. The auditor and the responder see all of them.
 SEEN_BY: Final = {
-    "jurat_data_owner": ("datasets", "systems", "evidence"),
+    "jurat_data_owner": ("datasets", "systems", "evidence", *LINEAGE_ROWS),
     "jurat_access_controller": (
         "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers",
         "trusts", "token_keys",
     ),
-    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS),
+    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS, *LINEAGE_ROWS),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),
 }  # fmt: skip
@@ -109,7 +111,7 @@ def _make_tables(connection: psycopg.Connection) -> None:
             ).format(name)
         )
         connection.execute(sql.SQL("CREATE INDEX ON {} USING gin (row jsonb_path_ops)").format(name))
-        for statement in SHAPE.get(table, ()):
+        for statement in {**SHAPE, **LINEAGE_SHAPE}.get(table, ()):
             connection.execute(statement.encode())
         connection.execute(
             sql.SQL(

@@ -21,6 +21,7 @@ from jurat.core.errors import Malformed, Unavailable
 from jurat.domain.events import Event, encode_event
 from jurat.domain.evolve import evolve
 from jurat.store.failures import database_errors
+from jurat.store.lineage import Walk, walk
 from jurat.store.vault import Vault
 from jurat.store.view import ViewState, apply_puts
 
@@ -36,6 +37,10 @@ class Snapshot(ViewState):
     def __init__(self, connection: psycopg.Connection) -> None:
         super().__init__(connection)
         self.vault = Vault(connection)
+
+    def walk(self, start: str, *, up: bool, depth: int = 64, limit: int = 100_000, without: Sequence[str] = ()) -> Walk:
+        """Return what a node of the lineage rests on, or what rests on it (`lineage.walk`)."""
+        return walk(self._connection, start, up=up, depth=depth, limit=limit, without=without)
 
     @property
     def as_of(self) -> int:

@@ -301,6 +301,16 @@ for _role in ("operator", "access_controller", "compliance_officer", "compliance
     GRANTED[_role] |= {"review:open": ["workspace"], "review:read": ["workspace"]}
 GRANTED["auditor"] |= {"review:read": ["workspace"]}
 GRANTED["operator"] |= {"access_rules:apply": ["workspace"]}
+for _role in (
+    "data_scientist", "ml_engineer", "data_engineer", "ml_lead", "product_owner", "compliance_officer", "compliance_auditor", "auditor",
+    "operator", "privacy_officer", "data_owner", "model_maintainer", "incident_responder",
+):  # fmt: skip
+    GRANTED[_role] |= {"lineage:read": ["workspace"]}
+for _role in ("data_owner", "compliance_officer", "privacy_officer"):
+    GRANTED[_role] |= {"data:recall": [*DATA.values()]}
+for _role in ("incident_responder", "compliance_officer", "ml_lead", "recorder"):
+    GRANTED[_role] |= {"advisory:add": ["workspace"]}
+GRANTED["recorder"] |= {"lineage:record": ["workspace"]}
 GRANTED["clock"] = {action: ["workspace"] for action in ("access:expire", "review:open", "retention:run", "retention:read")}
 
 
