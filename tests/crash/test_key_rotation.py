@@ -143,6 +143,7 @@ def test_the_whole_story(kept: Kept, tmp_path: Path) -> None:
     assert [(fault.log, fault.what) for fault in report.faults] == [("main/inference", "key_unannounced")]
 
 
+@pytest.mark.slow
 def test_a_rotation_that_was_broken_off_goes_on(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     operator = kept.tokens["operator"]
 

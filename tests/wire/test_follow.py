@@ -20,7 +20,7 @@ from tests.scenes.served import Serve
 from jurat.app.bootstrap import remove_workspace
 from jurat.app.wiring import attach_app
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
