@@ -11,7 +11,10 @@ from typing import Final
 
 from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
+from jurat.domain import commands as commands_core
 from jurat.domain import commands_access as commands
+from jurat.domain import commands_identity as identity
+from jurat.domain import commands_people as people
 from jurat.domain import facts, rows
 from jurat.domain import facts_access as access
 from jurat.domain.commands import Command
@@ -27,6 +30,10 @@ from jurat.policy.accessrules import LONGEST_GLASS_S
 
 DRILL_LONGEST_S: Final = 300.0
 VERDICTS: Final = ("justified", "unjustified")
+_OWN: Final = (people.IssueLink, identity.InviteIdentity)
+_OPENS: Final = (
+    *_OWN, people.Reactivate, people.TransferOwnership, identity.RegisterProvider, identity.DeclareTrust, commands.ApplyAccessRules,
+)  # fmt: skip
 _IN_A_DRILL: Final = (commands.CloseGlass, commands.ReportDrill, commands.SeeNotice, commands.EndExpired, commands.RunReviews)
 
 
@@ -118,7 +125,7 @@ def review_glass(state: State, command: commands.ReviewGlass, context: Context) 
     ask = f"ask {', '.join(f'`{p}`' for p in able[:5])}" if able else "grant one of the roles that review to somebody else"
     if row.person in people_behind(state, context.actor):
         raise Denied(f"`{row.person}` may not review their own break-glass `{row.glass}`", hint=ask, code="no_self_review")
-    if not set(reviewers) & roles_held(state, context.actor.principal, context.resource, context.now_ns):
+    if not set(reviewers) & roles_held(state, context.actor.principal, context.resource, context.now_ns, with_glass=False):
         raise Denied(f"`{context.person}` holds no role that reviews break-glass", hint=ask, code="role_required")
     if command.verdict not in VERDICTS:
         raise Malformed(f"verdict `{command.verdict[:40]}` is unknown", hint=f"say one of {', '.join(VERDICTS)}")
@@ -166,6 +173,30 @@ def refuse_in_drill(state: State, command: Command, context: Context) -> None:
             f"`{window.person}` is in drill `{window.glass}`, which changes nothing", code="in_a_drill",
             hint=f"end it first: `jurat glass close {window.glass}`",
         )  # fmt: skip
+
+
+def refuse_beyond_window(state: State, command: Command, context: Context) -> None:
+    """Pass unless whoever acts is in a window, and the act would open a way in that is still open after it.
+
+    What a grant gives is held to its window where grants are given (`decide_access`), and tables of groups in `decide_directory`.
+
+    Raises:
+        Denied: it would.
+    """
+    own = getattr(command, "principal", "") == context.actor.principal  # one's own account opens nothing new
+    if not isinstance(command, (commands_core.IssueToken, *_OPENS)) or (own and isinstance(command, _OWN)):
+        return
+    window = window_of(state, people_behind(state, context.actor), context.now_ns)
+    if window is None:
+        return
+    ends_ns = to_ns(parse_at(window.expires_at))
+    if isinstance(command, commands_core.IssueToken) and context.now_ns + command.lifetime_s * 1e9 <= ends_ns:
+        return
+    raise Denied(
+        f"`{context.person}` is in break-glass `{window.glass}` until {window.expires_at}, and `{command.permission}` would outlive it",
+        hint="issue a token until then" if isinstance(command, commands_core.IssueToken) else "let somebody who is in no emergency do it",
+        code="beyond_window",
+    )
 
 
 def _audience(state: State, command: commands.BreakGlass, context: Context) -> tuple[list[str], list[str]]:

@@ -79,7 +79,7 @@ def approve_access(state: State, command: commands.ApproveAccess, context: Conte
             hint=ask,
             code="already_approved",
         )
-    held = roles_held(state, context.actor.principal, context.resource, context.now_ns)
+    held = roles_held(state, context.actor.principal, context.resource, context.now_ns, with_glass=False)
     counted = [role for role in dict.fromkeys(row.approvers) if role in held]
     if not counted:
         wanted = " or ".join(f"`{role}`" for role in dict.fromkeys(row.approvers))
@@ -89,7 +89,9 @@ def approve_access(state: State, command: commands.ApproveAccess, context: Conte
         because=[row.as_of],
     )
     # An approval counts while its giver may still give it: roles that ended since do not fill a seat.
-    yes = {a.person: set(a.roles) & roles_held(state, a.principal, context.resource, context.now_ns) for a in row.approvals}
+    yes = {
+        a.person: set(a.roles) & roles_held(state, a.principal, context.resource, context.now_ns, with_glass=False) for a in row.approvals
+    }
     if len(seats_filled(row.approvers, {**yes, context.person: counted})) < len(row.approvers):
         return [approved]
     watched = refuse_conflicting_grant(state, row.principal, row.role, context.now_ns)

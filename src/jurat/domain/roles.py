@@ -11,9 +11,17 @@ from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 
 
-def roles_held(state: State, principal: str, resource: str, now_ns: int) -> frozenset[str]:
-    """Return the roles that a principal holds on a resource at that moment: granted, in scope, not expired."""
-    return frozenset(g.role for g in state.find(rows.Grant, principal=principal) if is_live(g, now_ns) and in_scope(g.scope, resource))
+def roles_held(state: State, principal: str, resource: str, now_ns: int, *, with_glass: bool = True) -> frozenset[str]:
+    """Return the roles that a principal holds on a resource at that moment: granted, in scope, not expired.
+
+    Args:
+        with_glass: count what they hold in an emergency only. Whose word on others counts is asked without: nobody appoints themselves.
+    """
+    return frozenset(
+        g.role
+        for g in state.find(rows.Grant, principal=principal)
+        if is_live(g, now_ns) and in_scope(g.scope, resource) and (with_glass or not g.break_glass)
+    )
 
 
 def is_live(grant: rows.Grant, now_ns: int) -> bool:

@@ -8,13 +8,30 @@ from tests.unit.domain.law import Law
 from jurat.core.clock import format_at
 from jurat.core.errors import Conflict, Denied, JuratError
 from jurat.domain import commands, facts, rows
-from jurat.domain.commands_access import BreakGlass, CloseGlass, EndExpired, ReportDrill, ReviewGlass, SeeNotice
-from jurat.domain.facts_access import GlassBroken, GlassClosed, NoticeGiven
+from jurat.domain.commands import Command
+from jurat.domain.commands_access import (
+    ApplyAccessRules,
+    ApproveAccess,
+    BreakGlass,
+    CloseGlass,
+    EndExpired,
+    ReportDrill,
+    RequestAccess,
+    ReviewGlass,
+    SeeNotice,
+)
+from jurat.domain.commands_identity import DeclareTrust, InviteIdentity, RegisterProvider
+from jurat.domain.commands_people import Deactivate, IssueLink, Reactivate, TransferOwnership
+from jurat.domain.facts_access import AccessRequested, GlassBroken, GlassClosed, NoticeGiven
 from jurat.domain.grants import review_overdue, window_of
 from jurat.domain.roles import people_behind, roles_held
 from jurat.domain.values import PrincipalType
+from jurat.policy.accessrules import default_access
+from jurat.policy.policyset import SCHEMA_NAME, PolicySet, default_sources
 
 HOUR = 3600.0
+SOURCES = default_sources()
+SCHEMA = SOURCES.pop(SCHEMA_NAME)
 
 
 @pytest.fixture
@@ -170,14 +187,83 @@ def test_a_grant_given_in_a_window_ends_with_it(law: Law) -> None:
             assert caught.value.code == "beyond_window"
 
 
+def test_a_token_issued_in_a_window_ends_with_it(law: Law) -> None:
+    smash(law, role="operator")
+    for seconds, fits in ((8 * HOUR, False), (HOUR / 2, True)):
+        wish = commands.IssueToken(principal="prn_olga", lifetime_s=seconds)
+        if fits:
+            assert isinstance(law.do("ada", wish)[0].data, facts.TokenIssued)
+        else:
+            with pytest.raises(Denied) as caught:
+                law.do("ada", wish)
+            assert caught.value.code == "beyond_window"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        IssueLink(principal="prn_olga", lifetime_s=60.0),
+        InviteIdentity(principal="prn_olga", lifetime_s=60.0),
+        RegisterProvider(provider="mine", issuer="https://idp.example.org", client_id="x", reason="x", directory=""),
+        DeclareTrust(issuer="https://ci.example.org", audience="jurat", claims={"sub": "mine"}, principal="prn_bot", reason="x"),
+        ApplyAccessRules(source=default_access().replace("usual: 1h", "usual: 2h"), reason="x"),
+        TransferOwnership(from_owner="prn_olga", to_owner="prn_ada", reason="x"),
+        Reactivate(principal="prn_gone", reason="x"),
+    ],
+    ids=lambda wish: type(wish).__name__,
+)
+def test_no_way_in_is_opened_in_a_window_that_would_outlive_it(law: Law, wish: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.domain.law.ROLES", PolicySet.load(SOURCES, SCHEMA).roles)
+    law.add("bot", PrincipalType.PROCESS, owner="olga")
+    law.add("gone", PrincipalType.PERSON)
+    law.do("olga", Deactivate(principal="prn_gone", reason="left"))
+    smash(law, role="operator")
+    with pytest.raises(Denied) as caught:
+        law.do("ada", wish)
+    assert caught.value.code == "beyond_window"
+    assert law.do("olga", wish), "somebody who is in no emergency may"
+
+
+def test_a_role_of_an_emergency_fills_no_seat_of_an_approval(law: Law) -> None:
+    law.add("max", PrincipalType.PERSON)
+    wish = RequestAccess(principal="prn_max", role="data_scientist", scope="models/dev/", lifetime_s=90 * 24 * HOUR, reason="x")
+    event = law.do("max", wish)[0]
+    asked = event.data
+    assert isinstance(asked, AccessRequested)
+    smash(law, role="operator")
+    yes = ApproveAccess(request=asked.request, shown_digest=asked.shown_digest)
+    with pytest.raises(Denied) as caught:
+        law.do("ada", yes)
+    assert caught.value.code == "role_required"
+    assert isinstance(law.do("olga", yes)[1].data, facts.RoleGranted)
+
+
+def test_a_role_of_an_emergency_reviews_no_emergency(law: Law) -> None:
+    bens = smash(law, "ben")
+    law.do("ben", CloseGlass(glass=bens.glass))
+    smash(law, role="operator")
+    with pytest.raises(Denied) as caught:
+        look_at(law, "ada", bens.glass)
+    assert caught.value.code == "role_required"
+
+
 def test_what_somebody_did_binds_them_in_an_emergency_too(law: Law) -> None:
     law.apply_gates()
-    version = law.register()
-    law.good(version)
-    smash(law)
+    version = law.register(by="ben")
+    law.to_staging(version)
+    law.soak(version)
+    request = law.request(version)
+    for who in ("ada", "cleo", "dan"):
+        law.approve(who, request)
+    law.do("ben", commands.Promote(version=version.version, to_stage="production"))
+    smash(law, role="operator")
+    wish = commands.ConfigureEndpoint(
+        endpoint="credit", version=version.version, upstream="http://127.0.0.1:1/v2/models/credit/infer", confidence_floor=0.5
+    )
     with pytest.raises(Denied) as caught:
-        law.do("ada", commands.Promote(version=version.version, to_stage="staging"))
+        law.do("ada", wish)
     assert caught.value.code == "separation_of_duties"
+    assert law.do("olga", wish), "who approved nothing may"
 
 
 def test_a_drill_gives_the_role_and_lets_nothing_be_done_with_it(law: Law) -> None:
