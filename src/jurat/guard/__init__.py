@@ -3,5 +3,6 @@
 `filters`    patterns that a text must not contain, all at once, in linear time
 `limits`     token buckets with an injected clock
 `artefacts`  what a model file is, before anything loads it
+`containers` files of Keras, PyTorch and safetensors · `onnx` operators that are not ONNX's own, by protobuf's bytes
 `pickles`    every name that a pickle would import, without running it · `allowed_globals` the names that a model may need
 """

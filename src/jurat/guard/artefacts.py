@@ -18,6 +18,18 @@ import numpy as np
 
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed, NotFound
+from jurat.guard.containers import (
+    is_hdf5,
+    is_keras,
+    is_safetensors,
+    is_torch_data,
+    scan_hdf5,
+    scan_keras_config,
+    scan_safetensors,
+    scan_torch_pickle,
+    torch_root,
+)
+from jurat.guard.onnx import is_onnx, scan_onnx
 from jurat.guard.pickles import walk_pickle
 
 MAX_SIZE_BYTES: Final = 512 * 2**20
@@ -32,7 +44,7 @@ class ScanResult(msgspec.Struct, frozen=True):
 
     Attributes:
         verdict: `clean` or `refused`.
-        format: `pickle`, `npy`, `zip`, or `unknown`.
+        format: `pickle`, `npy`, `zip`, `keras`, `torch`, `hdf5`, `safetensors`, `onnx`, or `unknown`.
         digest: of exactly the bytes that were scanned.
         globals: `module.name` of everything a pickle in it refers to, sorted.
         reasons: why it is refused; empty if and only if it is clean. Safe to show and to log.
@@ -109,11 +121,18 @@ def _scan(raw: bytes, *, may_contain: bool) -> tuple[str, list[str], list[str]]:
     if raw[:6] == b"\x93NUMPY":
         return "npy", [], _scan_npy(raw)
     if raw[:4] == b"PK\x03\x04":
-        return ("zip", *_scan_zip(raw)) if may_contain else ("zip", [], ["an archive inside an archive"])
+        return _scan_zip(raw) if may_contain else ("zip", [], ["an archive inside an archive"])
+    if is_hdf5(raw):
+        return "hdf5", [], scan_hdf5(raw)
+    if is_safetensors(raw):
+        return "safetensors", [], scan_safetensors(raw)
+    if is_onnx(raw):
+        return ("onnx", *scan_onnx(raw))
     for magic, what in _COMPRESSED.items():
         if raw.startswith(magic):
             return "unknown", [], [f"compressed with {what}, which is not looked into: save it uncompressed"]
-    return "unknown", [], ["the format is not known: expected a pickle of protocol 4 or 5, an .npy array, or a zip of these and JSON"]
+    known = "a pickle of protocol 4 or 5, an .npy array, safetensors, ONNX, or a zip of these and JSON"
+    return "unknown", [], [f"the format is not known: expected {known}"]
 
 
 def _scan_npy(raw: bytes) -> list[str]:
@@ -132,7 +151,8 @@ def _scan_npy(raw: bytes) -> list[str]:
     return []
 
 
-def _scan_zip(raw: bytes) -> tuple[list[str], list[str]]:
+def _scan_zip(raw: bytes) -> tuple[str, list[str], list[str]]:
+    form = "zip"
     names: set[str] = set()
     reasons: list[str] = []
     left = MAX_SIZE_BYTES
@@ -140,21 +160,24 @@ def _scan_zip(raw: bytes) -> tuple[list[str], list[str]]:
         with zipfile.ZipFile(BytesIO(raw)) as archive:
             members = archive.infolist()
             if not 0 < len(members) <= MAX_MEMBERS:
-                return [], [f"{len(members)} members, expected 1 to {MAX_MEMBERS:,}"]
-            if len({member.filename for member in members}) != len(members):
-                return [], ["two members have one name"]
+                return form, [], [f"{len(members)} members, expected 1 to {MAX_MEMBERS:,}"]
+            listed = [member.filename for member in members]
+            if len(set(listed)) != len(listed):
+                return form, [], ["two members have one name"]
+            root = torch_root(listed)
+            form = "torch" if root is not None else "keras" if is_keras(listed) else form
             for number, member in enumerate(members, 1):
                 if fault := _refuse_member(member, left):
                     reasons.append(f"member {number}: {fault}")
                 elif not member.is_dir():
                     inner = _read_bounded(archive.open(member), member.file_size)
                     left -= len(inner)
-                    found, faults = _scan_member(inner)
+                    found, faults = _scan_member(member.filename, inner, form, root or "")
                     names.update(found)
                     reasons += [f"member {number}: {fault}" for fault in faults]
     except Exception as error:  # zipfile raises many kinds on a hostile archive
-        return sorted(names), [*reasons, f"not a readable zip archive: {type(error).__name__}"]
-    return sorted(names), reasons
+        return form, sorted(names), [*reasons, f"not a readable zip archive: {type(error).__name__}"]
+    return form, sorted(names), reasons
 
 
 def _refuse_member(member: zipfile.ZipInfo, left: int) -> str:
@@ -171,12 +194,18 @@ def _refuse_member(member: zipfile.ZipInfo, left: int) -> str:
     return ""
 
 
-def _scan_member(inner: bytes) -> tuple[list[str], list[str]]:
+def _scan_member(name: str, inner: bytes, container: str, root: str) -> tuple[list[str], list[str]]:
     """Return names and faults of one member. A JSON document is data; anything else that is not known is refused."""
-    form, names, faults = _scan(inner, may_contain=False)
+    if container == "torch" and is_torch_data(name, root):
+        return [], []
+    if container == "torch" and name == f"{root}data.pkl":
+        return scan_torch_pickle(inner)
+    if container == "keras" and name == "config.json":
+        return [], scan_keras_config(inner)
+    form, found, faults = _scan(inner, may_contain=False)
     if form == "unknown" and _is_json(inner):
         return [], []
-    return names, faults
+    return found, faults
 
 
 def _is_json(raw: bytes) -> bool:
