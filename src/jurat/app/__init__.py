@@ -28,6 +28,8 @@
 `measure_people` what it gives each group · `trials` what it does with rows that are a little wrong
 `scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
 `artefacts`  content-addressed bytes
+`gate_check` a gate, checked and previewed · `gate_reports` JUnit and SARIF of it
+`python_policies` policies in Python, asked; `policy_child` the process in which
 `soak`       evidence: what the ledger's own predictions say about a version in staging
 
 `ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jurat.cli.session import Session, flat
 from jurat.cli.show import brief, has_colour, paint, show_fields, show_json, show_table
 from jurat.cli.verbs import noun
+
+if TYPE_CHECKING:
+    from jurat.app.gate_check import Checked
 
 
 @noun("gate")
@@ -45,23 +49,70 @@ def apply_gates(session: Session, file: Path, reason: str) -> None:
     session.done(session.act(ApplyGates(source=read_text(file), reason=reason)))
 
 
-@gate.verb("check", example="jurat gate check credit@1.1.0 staging")
+@gate.verb(
+    "check",
+    example="""jurat gate check credit@1.1.0 staging
+jurat gate check credit@1.1.0 production --junit gate.xml --sarif gate.sarif""",
+)
+@click.argument("version")
+@click.argument("stage")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict as JUnit XML.")
+@click.option("--sarif", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict as SARIF 2.1.0.")
+@click.option("--gate-file", default="gates.yaml", show_default=True, metavar="PATH", help="Where SARIF's results point to.")
+@click.pass_obj
+def check(session: Session, version: str, stage: str, junit: Path | None, sarif: Path | None, gate_file: str) -> int:
+    """Check a version against the gates before a stage. Exit 0 only if it passes, 4 if not; the verdict is recorded.
+
+    Policies written in Python that the gates name are asked first. Reports are written whether it passes or not.
+
+    \b
+    GitHub: - run: jurat gate check "$V" production --sarif gate.sarif   # then github/codeql-action/upload-sarif
+    GitLab: gate: {script: [jurat gate check "$V" production --junit g.xml], artifacts: {when: always, reports: {junit: g.xml}}}
+    """
+    from jurat.app.gate_check import check_gate
+    from jurat.app.gate_reports import to_junit, to_sarif
+    from jurat.core.files import write_whole
+
+    token = session.token()
+    with session.app() as app:
+        checked = check_gate(app, token, version, stage)
+    if junit is not None:
+        write_whole(junit, to_junit(checked))
+    if sarif is not None:
+        write_whole(sarif, to_sarif(checked, gates_uri=gate_file))
+    _show(session, checked)
+    return 0 if checked.verdict == "pass" else 4
+
+
+@gate.verb("preview", example="jurat gate preview credit@1.1.0 production")
 @click.argument("version")
 @click.argument("stage")
 @click.pass_obj
-def check(session: Session, version: str, stage: str) -> int:
-    """Check a version against the gates before a stage. Exit 0 only if it passes; the verdict is recorded."""
-    from jurat.domain.commands import CheckGate
-    from jurat.domain.facts import GateChecked
+def preview(session: Session, version: str, stage: str) -> None:
+    """Show what is still missing before a stage, how to get it, and who can. Records nothing and asks no policy."""
+    from jurat.app.gate_check import preview_gate
 
-    done = session.act(CheckGate(version=version, stage=stage))
-    fact = done.events[0].data
-    assert isinstance(fact, GateChecked)
+    token = session.token()
+    with session.app() as app:
+        checked = preview_gate(app, token, version, stage)
+    _show(session, checked, steps=True)
+
+
+def _show(session: Session, checked: Checked, *, steps: bool = False) -> None:
     if session.as_json:
-        show_json({"event": done.events[0].id, "verdict": fact.verdict, "clauses": fact.clauses})
-    else:
-        lines = [[c.verdict, c.gate, c.condition, c.found, c.reason] for c in fact.clauses]
-        show_table(session, ["verdict", "gate", "condition", "found", "why"], lines, empty="no gate stands there")
-        verdict = paint(fact.verdict) if has_colour() else fact.verdict
-        show_fields(session, [("verdict", verdict), ("version", f"{version} {brief(fact.version_digest)}"), ("event", done.events[0].id)])
-    return 0 if fact.verdict == "pass" else 4
+        show_json(checked)
+        return
+    lines = [
+        [c.verdict if needed else f"{c.verdict} (optional)", c.gate, c.condition, c.found, c.reason]
+        for c, needed in zip(checked.clauses, checked.required, strict=True)
+    ]
+    show_table(session, ["verdict", "gate", "condition", "found", "why"], lines, empty="no gate stands there")
+    verdict = paint(checked.verdict) if has_colour() else checked.verdict
+    show_fields(session, [("verdict", verdict), ("version", f"{checked.version} {brief(checked.version_digest)}"),
+                          *([("event", checked.event)] if checked.event else [])])  # fmt: skip
+    if steps:
+        click.echo()
+        todo = [[step.condition, step.why, step.do, ", ".join(step.who) or "whoever may"] for step in checked.missing]
+        show_table(session, ["missing", "why", "next", "who"], todo, empty="nothing is missing")
+    if checked.then:
+        session.say(f"after the promotion: {checked.then}")

@@ -12,7 +12,7 @@
 `upstreams` where a model server listens
 `roles`     which roles a principal holds now, and which person stands behind it
 `quorum`    how many different people really said yes
-`gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured
+`gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured · `gate_preview` what is missing, and who can do it
 `decisions`  what the policies were asked and said, as it is recorded
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
