@@ -173,7 +173,7 @@ class ServingSnapshot:
         verdict = self._authorize(picture.state, caller, RequestPrediction(endpoint=endpoint), now_ns)
         if len(picture.verdicts) >= _MAX_REMEMBERED:
             picture.verdicts.clear()
-        until_s = now_s + min(DECISION_REMEMBERED_S, _next_expiry_s(picture.state, caller, now_ns))
+        until_s = now_s + min(DECISION_REMEMBERED_S, next_expiry_s(picture.state, caller, now_ns))
         picture.verdicts[key] = (until_s, _Again(verdict.decision.without_question(), verdict.refusal))
         return verdict
 
@@ -251,7 +251,8 @@ def _filter_of(endpoint: rows.Endpoint) -> Filter | JuratError:
         return error  # the endpoint answers nobody (failed_closed); its neighbours go on
 
 
-def _next_expiry_s(state: State, caller: Actor, now_ns: int) -> float:
+def next_expiry_s(state: State, caller: Actor, now_ns: int) -> float:
+    """Return how many seconds it is until the first grant of anybody behind a caller ends; infinity if none does."""
     ends = [
         ends_ns - now_ns
         for principal in {caller.principal, *caller.chain}

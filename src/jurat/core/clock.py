@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -49,15 +52,16 @@ def to_ns(at: datetime) -> int:
     """
     if at.tzinfo is None:
         raise ValueError("a time without a zone means nothing")
-    whole = int(at.replace(microsecond=0).timestamp())
-    return whole * 1_000_000_000 + at.microsecond * 1000
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
 
 
 def format_at(at_ns: int) -> str:
     """Return RFC 3339 UTC with microseconds, such as `2026-11-25T19:40:41.123456Z`."""
-    return from_ns(at_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return from_ns(at_ns).isoformat(timespec="microseconds")[:-6] + "Z"  # for +00:00; a fifth of the time of strftime
 
 
+@lru_cache(maxsize=4_096)  # ends of grants are read at every decision
 def parse_at(text: str) -> datetime:
     """Return the aware UTC time of an RFC 3339 text. The inverse of `format_at`.
 

@@ -11,7 +11,6 @@ the same effect and policies; their sentences name different people. Nothing her
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cedarpy import pst
@@ -24,7 +23,6 @@ from jurat.policy.values import Value
 
 _WHO, _WHERE = ("principal", "id"), ("resource", "name")
 _EQUAL: Final = ("eq", "not_eq")
-_parse = lru_cache(maxsize=32_768)(parse_resource)
 
 
 class _Looked(NamedTuple):
@@ -51,7 +49,7 @@ class Classes:
             Malformed: the resource is not a path.
         """
         looked = self._looked.get(request.action) or self._look(request.action)
-        parts = _parse(request.resource)
+        parts = parse_resource(request.resource)
         numbers: dict[str, int] = {}
         words = looked.words
 

@@ -7,6 +7,7 @@ the thing exists is not this module's business.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from jurat.core.errors import Malformed
@@ -63,6 +64,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:_-]{0,127}\Z")
 
 
+@lru_cache(maxsize=32_768)
 def parse_resource(path: str) -> Resource:
     """Return the parts of a path.
 

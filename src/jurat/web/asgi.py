@@ -56,10 +56,10 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES, decisions: DecisionDoo
     by_path: dict[str, dict[str, Answer]] = {}
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = functools.partial(_answer, app, route)
-    paths = [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
+    paths = authzen_routes((decisions or DecisionDoor(app)).admit, lambda request: public_url(app, request))  # asked most, found first
+    paths += [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
     paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
     paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *login_routes(app), *scim_routes(app), *passkey_routes(app)]
-    paths += authzen_routes((decisions or DecisionDoor(app)).admit, lambda request: public_url(app, request))
     return MlflowDoor(app, _Outermost(Router(paths, redirect_slashes=False)))
 
 

@@ -1,12 +1,15 @@
 """The workspace behind AuthZEN: who asks is proved and allowed, answers come from the newest picture, and each is recorded.
 
 One token is looked up every few seconds at most; revoking it is an event, which replaces the picture and what was remembered
-with it. A picture that could not be confirmed answers nobody.
+with it; that a caller may ask is remembered for a second, on the same terms, and never past a grant's end. A picture that
+could not be confirmed answers nobody.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,7 +20,7 @@ from jurat.app.authorize import Answer, authorize
 from jurat.app.census import Indexed
 from jurat.app.decision_point import Told, WholeSource, WorkspacePoint
 from jurat.app.look import See, refuse
-from jurat.app.serving import Picture, ServingSnapshot
+from jurat.app.serving import Picture, ServingSnapshot, next_expiry_s
 from jurat.app.wiring import App
 from jurat.domain.commands import Command
 from jurat.domain.decisions import DecisionRef
@@ -29,6 +32,9 @@ from jurat.ledger.layout import LogName
 from jurat.policy.engine import Decision
 from jurat.web.authzen import Keep
 from jurat.web.requests import presented
+
+_OWN_REMEMBERED_S: Final = 1.0  # that a caller may ask; what they ask about is decided anew each time
+_MayAsk = dict[tuple[str, tuple[str, ...]], tuple[float, DecisionRef]]  # caller and chain, under one picture; until when
 
 
 class Evaluate(See, frozen=True, kw_only=True):
@@ -56,6 +62,7 @@ class DecisionDoor:
         self._ledger: AsyncLedgerClient | None = None
         self._kept: AnswersKept | None = None
         self._indexed: tuple[Picture, Indexed] | None = None
+        self._own: _MayAsk = {}
 
     async def admit(self, request: Request, search: bool) -> tuple[WorkspacePoint, Keep]:
         """Return what answers this caller, and what records it.
@@ -67,8 +74,8 @@ class DecisionDoor:
             await run_in_threadpool(self._begin)
         picture = self._snapshot.picture()
         permission = Search() if search else Evaluate()
-        state = self._index(picture)
-        caller, own = await self._caller(request, picture, state, permission)
+        state, may_ask = self._index(picture), self._own
+        caller, own = await self._caller(request, picture, state, permission, may_ask)
         if search:  # who asked for a list of what others may do is on record, as often as they ask
             allowed = Decision("allow", own.policies, own.policy_set, [], [])
             await (await self._keeper()).keep(caller, Told(allowed, own), "workspace")
@@ -88,22 +95,30 @@ class DecisionDoor:
             await self._ledger.close()
         self._snapshot.stop()
 
-    async def _caller(self, request: Request, picture: Picture, state: Indexed, permission: See) -> tuple[Actor, DecisionRef]:
+    async def _caller(
+        self, request: Request, picture: Picture, state: Indexed, permission: See, may_ask: _MayAsk
+    ) -> tuple[Actor, DecisionRef]:
         token = await presented(self._app, request)
         hashed = hash_token(token)
         if not self._snapshot.remembers(picture, hashed):
             await run_in_threadpool(self._snapshot.look_up, picture, hashed)
         caller = self._snapshot.caller(picture, token)
-        answer = authorize(self._app, state, caller, permission, self._app.clock.now_ns())
+        key, now_s = (caller.principal, tuple(caller.chain)), time.monotonic()
+        if isinstance(permission, Evaluate) and (kept := may_ask.get(key)) is not None and now_s < kept[0]:
+            return caller, kept[1]
+        now_ns = self._app.clock.now_ns()
+        answer = authorize(self._app, state, caller, permission, now_ns)
         if answer.refusal is not None:
             await run_in_threadpool(refuse, self._app, token, permission)
             raise answer.refusal  # the picture was older than the refusal's state, or newer: no answer either way
+        if isinstance(permission, Evaluate):
+            may_ask[key] = now_s + min(_OWN_REMEMBERED_S, next_expiry_s(state, caller, now_ns)), answer.decision
         return caller, answer.decision
 
     def _index(self, picture: Picture) -> Indexed:
         """Return the picture's state with its index: made once for each picture, since neither changes."""
         if self._indexed is None or self._indexed[0] is not picture:
-            self._indexed = picture, Indexed(picture.state)
+            self._indexed, self._own = (picture, Indexed(picture.state)), {}
         return self._indexed[1]
 
     async def _keeper(self) -> AnswersKept:
