@@ -2,6 +2,7 @@
 
 `walk`       act ── admit ── authorize ── decide ── record: begin reading here
 `admit`      who? a token becomes a caller, or nothing · `present` a token as a door received it, with the key that came with it
+`turned_away` that somebody who is suspended was refused is on record
 `authorize`  may they? roles, resource and context become a decision with its reasons
 `attributes` what policies may know, from our own records and the clock
 `policies`   the set in force, and any that ever was · `replay` recorded questions put to another set

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Final, Protocol, Self
 
 from jurat.core.clock import from_ns, parse_at
@@ -78,12 +79,19 @@ def admit(state: State, vault: TokenVault, token: str, now_ns: int) -> Actor:
     _check_session(state, known, now_ns)
     principal = state.get(rows.Principal, known.principal)
     if principal is None or (why := why_suspended(state, known.principal, known.chain)):
-        raise Unauthenticated(
-            f"`{known.principal}` is suspended: {why if principal else 'it is not known'}",
-            hint="ask an operator; `jurat principal transfer-ownership` lets another person answer for it",
-            code="suspended",
-        )
+        raise suspended(known.principal, known.chain, why if principal else "it is not known")
     return Actor(principal=principal.principal, type=principal.type, chain=known.chain)
+
+
+def suspended(principal: str, chain: Sequence[str], why: str) -> Unauthenticated:
+    """Return the refusal of somebody who proved who they are and may not act: unlike nobody's, it is put on record (`turned_away`)."""
+    return Unauthenticated(
+        f"`{principal}` is suspended: {why}",
+        hint="ask an operator; `jurat principal transfer-ownership` lets another person answer for it",
+        code="suspended",
+        principal=principal,
+        chain=list(chain),
+    )
 
 
 def why_not_admitted(state: State, known: KnownToken, now_ns: int) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from jurat.app.admit import Presented, admit
+from jurat.app.admit import Presented, admit, suspended
 from jurat.app.keep_identity import hash_secret, new_refresh
 from jurat.app.walk import Done, act_as, act_by
 from jurat.app.wiring import App
@@ -145,7 +145,7 @@ def workload(app: App, assertion: str, wish: Wish) -> Done:
             raise Unauthenticated("this token was exchanged before", hint="get a fresh one of its issuer", code="token_replayed")
         row = tx.state.get(rows.Principal, known.principal)
         if row is None or row.owner is None:
-            raise Unauthenticated(f"`{known.principal}` is suspended", code="suspended")
+            raise suspended(known.principal, [known.principal], "nobody answers for it")
         return _living(tx.state, known.principal, [row.owner, known.principal])
 
     return act_by(app, who, _mint(app, "workload", wish, jkt=wish.jkt))
@@ -185,5 +185,5 @@ def _chained(state: State, first: Actor, second: Actor) -> Actor:
 def _living(state: State, principal: str, chain: list[str]) -> Actor:
     row = state.get(rows.Principal, principal)
     if row is None or (why := why_suspended(state, principal, chain)):
-        raise Unauthenticated(f"`{principal}` is suspended: {why if row else 'it is not known'}", hint="ask an operator", code="suspended")
+        raise suspended(principal, chain, why if row else "it is not known")
     return Actor(principal=principal, type=row.type, chain=chain)

@@ -12,6 +12,7 @@ import secrets
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from jurat.app.admit import suspended
 from jurat.app.issuers import keys_of, metadata_of
 from jurat.app.keep_identity import hash_secret
 from jurat.app.outgoing import ask_json
@@ -207,7 +208,7 @@ def _let_in(app: App, row: rows.Provider, account: Account, invitation_hash: byt
                 code="account_unknown",
             )
         if why := why_suspended(tx.state, person, [person]):
-            raise Unauthenticated(f"`{person}` is suspended: {why}", hint="ask an operator", code="suspended")
+            raise suspended(person, [person], why)
         found = tx.state.get(rows.Principal, person)
         if found is None or found.type is not PrincipalType.PERSON:
             raise Denied(f"`{person}` is no person", code="person_required")

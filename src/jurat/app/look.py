@@ -6,12 +6,14 @@ commands (`ReadRecords`) and walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from jurat.app.admit import admit
 from jurat.app.attributes import surroundings_of
 from jurat.app.authorize import authorize, question, whose_rights
+from jurat.app.turned_away import on_record
 from jurat.app.wiring import App
 from jurat.core.errors import NotFound
 from jurat.domain import rows
@@ -23,6 +25,7 @@ from jurat.domain.facts import ActDenied
 from jurat.domain.rows import TABLE_OF, R, Row
 from jurat.domain.stages import Stage, model_resource, parse_stage
 from jurat.domain.state import State
+from jurat.store.store import Snapshot
 
 
 class See(Command, frozen=True, kw_only=True):
@@ -167,9 +170,7 @@ def look(
         Denied: there are rows, and the caller may see none of them. Recorded.
     """
     what = VIEWS[row]
-    with app.store.reading() as state:
-        now_ns = app.clock.now_ns()
-        caller = admit(state, state.vault, token, now_ns)
+    with _asking(app, token, what.see(place="workspace")) as (state, caller, now_ns):
         found = {what.key(each): each for each in state.find(row, **(equals or {}))}
         seen: list[R] = []
         hidden: See | None = None
@@ -193,9 +194,7 @@ def look_at(app: App, token: str, row: type[R], key: str) -> R:
         NotFound: there is no such row, or none that the caller may see.
     """
     what = VIEWS[row]
-    with app.store.reading() as state:
-        now_ns = app.clock.now_ns()
-        caller = admit(state, state.vault, token, now_ns)
+    with _asking(app, token, what.see(place="workspace")) as (state, caller, now_ns):
         found: R | None = state.get(row, key)
         if found is not None and _may(app, state, caller, what.see(place=what.place(state, found)), now_ns):
             return found
@@ -204,9 +203,7 @@ def look_at(app: App, token: str, row: type[R], key: str) -> R:
 
 def names_of(app: App, token: str) -> dict[str, str]:
     """Return the names of the principals whom the caller may see; a person's from the vault."""
-    with app.store.reading() as state:
-        now_ns = app.clock.now_ns()
-        caller = admit(state, state.vault, token, now_ns)
+    with _asking(app, token) as (state, caller, now_ns):
         names = {p.principal: p.name for p in state.vault.people()}
         names |= {r.principal: r.name for r in state.find(rows.Principal) if r.name}
         return {p: name for p, name in names.items() if p in caller.chain or _may(app, state, caller, _account(p), now_ns)}
@@ -218,9 +215,8 @@ def check(app: App, token: str, see: See) -> None:
     Raises:
         Denied: recorded.
     """
-    with app.store.reading() as state:
-        now_ns = app.clock.now_ns()
-        allowed = _may(app, state, admit(state, state.vault, token, now_ns), see, now_ns)
+    with _asking(app, token, see) as (state, caller, now_ns):
+        allowed = _may(app, state, caller, see, now_ns)
     if not allowed:
         refuse(app, token, see)
 
@@ -231,9 +227,7 @@ def allowed_places(app: App, token: str, sees: Sequence[See]) -> list[str]:
     Raises:
         Denied: none of them; recorded for the first.
     """
-    with app.store.reading() as state:
-        now_ns = app.clock.now_ns()
-        caller = admit(state, state.vault, token, now_ns)
+    with _asking(app, token, sees[0] if sees else None) as (state, caller, now_ns):
         found = [see.place for see in sees if _may(app, state, caller, see, now_ns)]
     if not found and sees:
         refuse(app, token, sees[0])
@@ -246,13 +240,13 @@ def known(app: App, token: str) -> Actor:
     Raises:
         Unauthenticated: it proves nobody.
     """
-    with app.store.reading() as state:
-        return admit(state, state.vault, token, app.clock.now_ns())
+    with _asking(app, token) as (_state, caller, _now_ns):
+        return caller
 
 
 def refuse(app: App, token: str, see: See) -> None:
     """Record that this look was refused, and raise the refusal; return if it is allowed by now."""
-    with app.store.transaction() as tx:
+    with on_record(app, see), app.store.transaction() as tx:
         now_ns = app.clock.now_ns()
         caller = admit(tx.state, tx.vault, token, now_ns)
         answer = authorize(app, tx.state, caller, see, now_ns)
@@ -269,6 +263,14 @@ def refuse(app: App, token: str, see: See) -> None:
         tx.record([event])
     answer.refusal.fields["event"] = event.id
     raise answer.refusal
+
+
+@contextmanager
+def _asking(app: App, token: str, see: See | None = None) -> Iterator[tuple[Snapshot, Actor, int]]:
+    """Read the state for whoever holds the token; yields it with who that is, and when."""
+    with on_record(app, see), app.store.reading() as state:
+        now_ns = app.clock.now_ns()
+        yield state, admit(state, state.vault, token, now_ns), now_ns
 
 
 def _account(principal: str) -> See:

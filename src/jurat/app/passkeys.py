@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from jurat.app.admit import suspended
 from jurat.app.keep_people import hash_link
 from jurat.app.look import SeePrincipals, check, known
 from jurat.app.sessions import open_session
@@ -131,7 +132,7 @@ def finish_sign_in(app: App, site: Site, credential: dict[str, Any], browser: st
         nonlocal went_on
         row = tx.state.get(rows.Principal, found.principal)
         if row is None or not row.active:
-            raise Unauthenticated(f"`{found.principal}` is deactivated", hint="ask an operator", code="suspended")
+            raise suspended(found.principal, [found.principal], "deactivated")
         went_on = tx.vault.passkeys.use(found.credential_id, sign_count=counter, at=from_ns(now_ns))
         if not went_on:
             raise Unauthenticated(

@@ -19,6 +19,7 @@ from jurat.app.admit import admit
 from jurat.app.authorize import authorize
 from jurat.app.gather import end_what_died, gather
 from jurat.app.keep import keep
+from jurat.app.turned_away import on_record
 from jurat.app.wiring import App
 from jurat.core.errors import Conflict, Denied
 from jurat.domain.commands import Command
@@ -41,7 +42,7 @@ def act(app: App, token: str, command: Command) -> Done:
     """Do what `command` says on behalf of whoever holds `token`, and return once it is durable.
 
     Raises:
-        Unauthenticated: the token proves nobody.
+        Unauthenticated: the token proves nobody; or somebody who is suspended, and that was recorded.
         Denied, Conflict: refused; the refusal was recorded, `event` among the error's fields names it.
         Malformed, NotFound: the command makes no sense here; nothing was recorded.
         Unavailable: the record could not be written, so the act did not happen.
@@ -62,7 +63,7 @@ def act_by(app: App, who: Callable[[Tx, int], Actor], command: Command) -> Done:
 def _walk(app: App, who: Callable[[Tx, int], Actor], command: Command, *, own_process: bool = False) -> Done:
     refusal: Denied | Conflict | None = None
     began_s = time.monotonic()
-    with app.store.transaction() as tx:
+    with on_record(app, command), app.store.transaction() as tx:
         now_ns = app.clock.now_ns()
         caller = who(tx, now_ns)  # admit: who?
         answer = authorize(app, tx.state, caller, command, now_ns, own_process=own_process)  # may they?

@@ -12,13 +12,16 @@ from tests.contract.web.conftest import Live
 from tests.scenes.asgi_client import call
 
 from jurat.app.connections import Connections
+from jurat.app.grants import Wish, client_credentials
 from jurat.app.look import look
 from jurat.app.refold import compare_state
 from jurat.app.walk import act
 from jurat.core.clock import from_ns
 from jurat.core.errors import Conflict, Denied, Unauthenticated
-from jurat.domain.commands import IssueToken, RegisterPrincipal
+from jurat.domain.commands import IssueToken, ReadData, RegisterPrincipal
 from jurat.domain.commands_people import Deactivate, IssueLink, Reactivate, TransferOwnership
+from jurat.domain.events import decode_event
+from jurat.domain.facts import ActDenied
 from jurat.domain.facts_people import OwnershipTransferred, PrincipalDeactivated
 from jurat.domain.rows import Principal
 from jurat.domain.values import PrincipalType
@@ -52,6 +55,38 @@ class People:
     def status(self, token: str) -> tuple[int, str]:
         answer = call(make_asgi(self.app), "GET", "/api/v1/principals", token=token)
         return answer.status, answer.json().get("detail", "")
+
+
+def test_whoever_is_suspended_is_refused_and_that_is_on_record(live: Live) -> None:
+    found, other = People(live, "Yan"), People(live, "Uma")
+    living = found.token(found.service, on_behalf_of=other.person)  # her token, which his leaving does not end
+    act(found.app, found.operator, Deactivate(principal=found.person, reason="left", suspend_owned=True))
+
+    def refused() -> list[tuple[str, ActDenied]]:
+        found.app.settle()
+        events = [decode_event(stored.raw) for stored in found.app.events.scan(kinds=["act.denied.v1"])]
+        return [(e.id, e.data) for e in events if e.actor.principal == found.service and isinstance(e.data, ActDenied)]
+
+    answer = call(make_asgi(found.app), "GET", "/api/v1/principals", token=living)
+    assert answer.status == 401
+    ((event, fact),) = refused()
+    assert answer.json()["event"] == event
+    assert (fact.by, fact.rule, fact.command) == ("identity", "suspended", "Look")
+    for attempt, command in (
+        (lambda: look(found.app, living, Principal), "SeePrincipals"),
+        (lambda: act(found.app, living, ReadData(dataset="loans@v1", purpose="x")), "ReadData"),
+        (lambda: client_credentials(found.app, found.service, living, Wish()), "MintToken"),
+    ):
+        with pytest.raises(Unauthenticated) as caught:
+            attempt()
+        event, fact = refused()[-1]
+        assert (caught.value.fields["event"], fact.command) == (event, command)
+    assert len(refused()) == 4
+    with pytest.raises(Unauthenticated):
+        act(found.app, "jrt_" + "x" * 43, ReadData(dataset="loans@v1", purpose="x"))
+    assert found.status(found.tokens[0])[0] == 401, "revoked: it proves nobody"
+    assert found.status(found.service_token)[0] == 401, "revoked, too"
+    assert len(refused()) == 4, "nobody's refusal is nobody's act"
 
 
 def test_everything_dies_at_once_and_one_event_lists_it(live: Live) -> None:
