@@ -12,7 +12,9 @@
 `upstreams` where a model server listens
 `roles`     which roles a principal holds now, and which person stands behind it
 `quorum`    how many different people really said yes
-`gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured · `gate_preview` what is missing, and who can do it
+`gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured
+`gate_preview` what is missing, and who can do it
+`cards`      model cards and data sheets, from facts
 `decisions`  what the policies were asked and said, as it is recorded
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
@@ -25,12 +27,15 @@
 `facts_people` `commands_people` `decide_people` `evolve_people`  the life of principals, links, passkeys · `decide_directory` SCIM
 `endings` what dies with a principal · `known` what the vault tells the law
 `facts_policy` `commands_policy` `decide_policy` `evolve_policy`  the policies themselves: changes, their approval, a candidate in the shadow
+`facts_rollout` `commands_rollout` `decide_rollout` `evolve_rollout` `rows_rollout`  traffic in steps, and back
+`traffic` when one is demanded · `decide_shown` what is shown and handed out
 `decide_shortening` keeping something for a shorter time
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index
 `facts_registry` `commands_registry` `decide_registry` `decide_registry_moves` `evolve_registry`  the registry as MLflow's clients know it
 `registry` its entries, by name and number · `registry_names` what may be called how, and what is protected · `registry_search` its language
 `facts_lineage` `commands_lineage` `rows_lineage` `evolve_lineage`  systems that change, assets, what rests on what
 `lineage`   nodes, walks, doubts · `packages` locks and ranges of versions · `descriptions` how things may be called
-`decide_systems` systems, assets, references · `decide_upstream` what changes upstream, and approvals that reopen · `gate_upstream` at every gate
+`decide_systems` systems, assets, references · `decide_upstream` what changes upstream, and approvals that reopen
+`gate_upstream` at every gate
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

@@ -28,13 +28,16 @@ from jurat.domain import (
     decide_registry_moves,
     decide_requests,
     decide_review,
+    decide_rollout,
     decide_shortening,
+    decide_shown,
     decide_systems,
     decide_upstream,
 )
 from jurat.domain import commands_access as access
 from jurat.domain import commands_lineage as lineage
 from jurat.domain import commands_registry as registry
+from jurat.domain import commands_rollout as rollout
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
 from jurat.domain.decide_breakglass import refuse_beyond_window, refuse_in_drill
@@ -145,6 +148,13 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     lineage.ClearChange: decide_upstream.clear_change,
     lineage.ApplyReopeningRules: decide_upstream.apply_rules,
     lineage.Reaffirm: decide_upstream.reaffirm,
+    rollout.StartRollout: decide_rollout.start,
+    rollout.SteerRollout: decide_rollout.steer,
+    rollout.JudgeRollout: decide_rollout.judge,
+    rollout.RollBack: decide_rollout.roll_back,
+    rollout.ShowRequest: decide_shown.show_request,
+    rollout.ReleaseArtefact: decide_shown.release_artefact,
+    rollout.AuthorizeDeployment: decide_shown.authorize_deployment,
     access.ApplyAccessRules: decide_duties.apply_rules,
     access.RequestAccess: decide_grants.request_access,
     access.ApproveAccess: decide_grants.approve_access,

@@ -18,6 +18,7 @@ from jurat.domain.gates import check_gates
 from jurat.domain.roles import people_behind
 from jurat.domain.stages import Stage, next_stage, parse_stage
 from jurat.domain.state import State
+from jurat.domain.traffic import refuse_past_rollout
 from jurat.domain.upstreams import parse_upstream
 from jurat.domain.values import Metric, PrincipalType
 from jurat.guard.filters import Filter
@@ -93,7 +94,7 @@ def register_version(state: State, command: commands.RegisterVersion, context: C
         training_data=command.training_data, training_code=command.training_code, training_config=command.training_config,
         claimed_metrics=command.claimed_metrics, validation_dataset=command.validation_dataset, author=context.actor.principal,
         references=command.references, packages=sorted(set(command.packages)), runs=sorted(set(command.runs)),
-        training_command=command.training_command, output=command.output,
+        training_command=command.training_command, output=command.output, uncommitted=command.uncommitted,
     )  # fmt: skip
     return [context.event(data, because=[dataset.as_of, system.as_of])]
 
@@ -116,8 +117,6 @@ def record_scan(state: State, command: commands.RecordScan, context: Context) ->
         environment={}, duration_s=0.0,
     )  # fmt: skip
     return [scanned, context.event(evidence, because=[scanned.id])]
-
-
 
 
 def record_evidence(state: State, command: commands.RecordEvidence, context: Context) -> list[Event]:
@@ -207,6 +206,7 @@ def configure_endpoint(state: State, command: commands.ConfigureEndpoint, contex
     if command.requests_per_minute <= 0:
         raise Malformed("requests per minute must be above 0", hint="to close an endpoint, retire its version")
     current = state.get(rows.Endpoint, command.endpoint)
+    refuse_past_rollout(state, current, version)
     data = facts.EndpointConfigured(
         endpoint=command.endpoint, version=version.version, version_digest=version.digest, stage=version.stage,
         upstream=command.upstream, confidence_floor=command.confidence_floor, requests_per_minute=command.requests_per_minute,

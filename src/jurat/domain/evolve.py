@@ -20,6 +20,7 @@ from jurat.domain.events import Event
 from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
 from jurat.domain.evolve_lineage import LINEAGE_CHANGES, edges_of
 from jurat.domain.evolve_registry import REGISTRY_CHANGES
+from jurat.domain.evolve_rollout import ROLLOUT_CHANGES, served_by
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
 from jurat.domain.state import Put, State
@@ -149,7 +150,7 @@ def _endpoint_configured(state: State, event: Event, data: facts.EndpointConfigu
         system=version.system, upstream=data.upstream, confidence_floor=data.confidence_floor,
         requests_per_minute=data.requests_per_minute, blocked_patterns=data.blocked_patterns,
     )  # fmt: skip
-    return [Put("endpoints", data.endpoint, row)]
+    return [Put("endpoints", data.endpoint, row), served_by(row)]
 
 
 def _producer_registered(state: State, event: Event, data: facts.ProducerRegistered) -> list[Put]:
@@ -203,6 +204,7 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_keeping.ErasureStarted: keeping.erasure_started,
     facts_keeping.EventsErased: keeping.events_erased,
     **REGISTRY_CHANGES,
+    **ROLLOUT_CHANGES,
     **LINEAGE_CHANGES,
     facts_identity.SessionOpened: identity.session_opened,
     facts_identity.SessionEnded: identity.session_ended,

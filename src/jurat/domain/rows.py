@@ -26,6 +26,9 @@ from jurat.domain.rows_registry import RegistryBinding as RegistryBinding
 from jurat.domain.rows_registry import RegistryModel as RegistryModel
 from jurat.domain.rows_registry import RegistryProtection as RegistryProtection
 from jurat.domain.rows_registry import RegistryVersion as RegistryVersion
+from jurat.domain.rows_rollout import ROLLOUT_ROWS as ROLLOUT_ROWS
+from jurat.domain.rows_rollout import Rollout as Rollout
+from jurat.domain.rows_rollout import Served as Served
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
 
@@ -376,6 +379,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "erasures": Erasure,
     **REGISTRY_ROWS,
     **LINEAGE_ROWS,
+    **ROLLOUT_ROWS,
     **IDENTITY_ROWS,
     "access_rules": AccessRulesInForce,
     "deeds": Deed,
