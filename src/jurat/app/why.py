@@ -7,6 +7,7 @@ role now.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -66,8 +67,15 @@ class Why(msgspec.Struct, frozen=True):
     ask: dict[str, list[str]]
 
 
-def who_can(app: App, token: str, action: str, resource: str, said: dict[str, str]) -> list[Found]:
-    """Return everybody who can do that there now.
+class Page(msgspec.Struct, frozen=True):
+    """A part of an answer; `next` is what to go on after, empty at the end."""
+
+    found: list[Found]
+    next: str
+
+
+def who_can(app: App, token: str, action: str, resource: str, said: dict[str, str], *, after: str = "", limit: int | None = None) -> Page:
+    """Return everybody who can do that there now, by id; so many of them, after that one.
 
     Args:
         said: purpose and reason, as somebody would give them.
@@ -80,11 +88,13 @@ def who_can(app: App, token: str, action: str, resource: str, said: dict[str, st
     with app.store.reading() as state:
         census, engine = _census(app, state, said)
         check_action(engine, action)
-        return list(census.who_can(action, resource))
+        return _page(census.who_can(action, resource), lambda each: each.principal, after, limit)
 
 
-def what_can(app: App, token: str, principal: str, said: dict[str, str]) -> list[Found]:
-    """Return everything that somebody can do now, on every place that there is. Everybody may ask it of themselves.
+def what_can(app: App, token: str, principal: str, said: dict[str, str], *, after: str = "", limit: int | None = None) -> Page:
+    """Return everything that somebody can do now, on every place that there is; so much of it, after that.
+
+    Everybody may ask it of themselves.
 
     Raises:
         NotFound: there is no such principal.
@@ -97,7 +107,7 @@ def what_can(app: App, token: str, principal: str, said: dict[str, str]) -> list
     with app.store.reading() as state:
         if state.get(rows.Principal, principal) is None:
             raise NotFound(f"principal `{principal}` is not known here")
-        return list(_census(app, state, said)[0].what_can(principal))
+        return _page(_census(app, state, said)[0].what_can(principal), lambda each: f"{each.action} {each.resource}", after, limit)
 
 
 def why_event(app: App, token: str, event_id: str) -> Why:
@@ -141,6 +151,13 @@ def why_not(
         engine = Engine(candidate) if candidate is not None else engine
         check_action(engine, action)
         return _explained(state, engine, census.questions(principal, action, resource), app.clock.now_ns())
+
+
+def _page(found: Iterable[Found], key: Callable[[Found], str], after: str, limit: int | None) -> Page:
+    """Return what comes after a key, in the order of keys: what was found meanwhile moves no page."""
+    rest = sorted((each for each in found if key(each) > after), key=key)
+    page = rest if limit is None else rest[:limit]
+    return Page(page, key(page[-1]) if len(page) < len(rest) else "")
 
 
 def _explained(state: State, engine: Engine, requests: list[Request], now_ns: int) -> Why:

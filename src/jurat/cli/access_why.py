@@ -9,14 +9,19 @@ import click
 
 from jurat.cli.access import access
 from jurat.cli.session import Session, flat
-from jurat.cli.show import brief, show, show_fields, show_json, when
+from jurat.cli.show import brief, show_fields, show_json, show_table, when
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from jurat.app.why import Why
+    from jurat.app.why import Page, Why
     from jurat.cli.people import People
+
+
+def _paged(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = click.option("--after", default="", help="Go on after an earlier answer: its `next`.")(function)
+    return click.option("--limit", default=1_000, show_default=True, type=click.IntRange(1, 100_000), help="At most so many.")(function)
 
 
 def _said(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,49 +29,52 @@ def _said(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--purpose", default=None, help="As if this purpose were given.")(function)
 
 
-@access.verb("who-can", example="jurat access who-can model:promote models/prod/credit@1.1.0")
+@access.verb(
+    "who-can",
+    example="jurat access who-can model:promote models/prod/credit@1.1.0\n\n"
+    "jurat access who-can data:read data/production/loans@v5 --purpose debugging --limit 100",
+)
 @click.argument("action")
 @click.argument("resource")
 @_said
+@_paged
 @click.pass_obj
-def who_can(session: Session, action: str, resource: str, purpose: str | None, reason: str | None) -> None:
+def who_can(session: Session, action: str, resource: str, purpose: str | None, reason: str | None, after: str, limit: int) -> None:
     """Show everybody who can do that there now, and by which policies."""
     from jurat.app.why import who_can
     from jurat.cli.people import People
 
     token = session.token()
     with session.app() as app:
-        found = who_can(app, token, action, resource, _given(purpose, reason))
+        page = who_can(app, token, action, resource, _given(purpose, reason), after=after, limit=limit)
         people = People(session, app, token)
-    lines = [[people.name(each.principal), each.principal, ", ".join(each.policies)] for each in found]
-    rows = [each._asdict() for each in found]
-    show(
-        session,
-        rows,
-        ["who", "principal", "by"],
-        lines,
-        empty="nobody can; `jurat access why PRINCIPAL ACTION RESOURCE` says what is missing",
-    )
+    lines = [[people.name(each.principal), each.principal, ", ".join(each.policies)] for each in page.found]
+    empty = "nobody more" if after else "nobody can; `jurat access why PRINCIPAL ACTION RESOURCE` says what is missing"
+    _show_page(session, page, ["who", "principal", "by"], lines, empty)
 
 
-@access.verb("what-can", example="jurat access what-can prn_01k9…\n\njurat access what-can prn_01k9… --purpose debugging")
+@access.verb("what-can", example="jurat access what-can 'Ada Lovelace'\n\njurat access what-can prn_01k9… --purpose debugging --json")
 @click.argument("principal")
 @_said
+@_paged
 @click.pass_obj
-def what_can(session: Session, principal: str, purpose: str | None, reason: str | None) -> None:
-    """Show everything that somebody can do now, on every place that there is."""
+def what_can(session: Session, principal: str, purpose: str | None, reason: str | None, after: str, limit: int) -> None:
+    """Show everything that somebody (an id or a name) can do now, on every place that there is."""
     from jurat.app.why import what_can
+    from jurat.cli.people import People, resolve
 
     token = session.token()
     with session.app() as app:
-        found = what_can(app, token, principal, _given(purpose, reason))
-    lines = [[each.action, each.resource, ", ".join(each.policies)] for each in found]
-    show(session, [each._asdict() for each in found], ["act", "on", "by"], lines, empty="nothing")
+        who = resolve(app, token, principal)
+        page = what_can(app, token, who, _given(purpose, reason), after=after, limit=limit)
+        people = People(session, app, token)
+    lines = [[each.action, people.put_names(each.resource), ", ".join(each.policies)] for each in page.found]
+    _show_page(session, page, ["act", "on", "by"], lines, "nothing more" if after else "nothing")
 
 
 @access.verb(
     "why",
-    example="jurat access why evt_01k9…\n\njurat access why prn_01k9… data:read data/training/loans@v5\n\n"
+    example="jurat access why evt_01k9…\n\njurat access why 'Ada Lovelace' data:read data/training/loans@v5\n\n"
     "jurat access why prn_01k9… data:read data/training/loans@v5 --with policies/",
 )
 @click.argument("subject", metavar="EVENT|PRINCIPAL")
@@ -80,7 +88,7 @@ def why(
 ) -> None:
     """Explain an answer: a recorded one by its event, or what the answer would be now: policies, attributes, what would change it."""
     from jurat.app.why import why_event, why_not
-    from jurat.cli.people import People
+    from jurat.cli.people import People, resolve
 
     is_event = subject.startswith("evt_")
     if is_event and (action or resource or purpose or reason or folder):
@@ -95,12 +103,21 @@ def why(
             from jurat.cli.policy import load_folder
 
             candidate = load_folder(folder) if folder is not None else None
-            found = why_not(app, token, subject, action or "", resource or "", _given(purpose, reason), candidate)
+            found = why_not(app, token, resolve(app, token, subject), action or "", resource or "", _given(purpose, reason), candidate)
         people = People(session, app, token)
     if session.as_json:
         show_json(found)
     else:
         _tell(session, people, found)
+
+
+def _show_page(session: Session, page: Page, titles: list[str], lines: list[list[str]], empty: str) -> None:
+    if session.as_json:
+        show_json({"found": [each._asdict() for each in page.found], "next": page.next})
+        return
+    show_table(session, titles, lines, empty=empty)
+    if page.next:
+        session.say(f"there is more: --after {page.next!r}")
 
 
 def _tell(session: Session, people: People, found: Why) -> None:

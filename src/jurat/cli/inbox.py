@@ -19,12 +19,14 @@ def inbox() -> None:
 def list_notices(session: Session) -> None:
     """Show your own notices, oldest first."""
     from jurat.app.look import known, look
+    from jurat.cli.people import People
     from jurat.domain.rows import Notice
 
     token = session.token()
     with session.app() as app:
         found = look(app, token, Notice, {"to": known(app, token).principal})
-    lines = [[n.notice, when(n.at), n.subject, n.about, n.text] for n in found]
+        people = People(session, app, token)
+    lines = [[n.notice, when(n.at), n.subject, n.about, people.put_names(n.text)] for n in found]
     show(session, found, ["notice", "at", "subject", "about", "what"], lines, empty="nothing waits for you")
 
 

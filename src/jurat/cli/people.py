@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from jurat.app.look import names_of
 from jurat.app.wiring import App
 from jurat.cli.session import Session
 from jurat.core.errors import NotFound
+
+_IDS: Final = re.compile(r"`(?P<quoted>prn_[0-9a-z]{26})`|(?P<bare>prn_[0-9a-z]{26})")
 
 
 class People:
@@ -18,6 +23,10 @@ class People:
         """Return `Ada Lovelace (prn_…)` with the id shortened from the left, or the id."""
         name = self._names.get(principal)
         return f"{name} (…{principal[-6:]})" if name else principal
+
+    def put_names(self, text: str) -> str:
+        """Return a text with each id that it mentions (`prn_…` whole, or in backticks) replaced by a name, as `name` has it."""
+        return _IDS.sub(lambda found: self.name(found["bare"] or found["quoted"]), text) if self._names else text
 
 
 def resolve(app: App, token: str, who: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
 from tests.scenes.governed import World, make_world
 
-from jurat.app.census import Census
+from jurat.app.census import Census, Found
 from jurat.app.walk import act
-from jurat.app.why import what_can, who_can, why_event, why_not
+from jurat.app.why import Page, what_can, who_can, why_event, why_not
 from jurat.core.errors import Denied, JuratError, Malformed, NotFound
 from jurat.domain import commands
 from jurat.domain.events import encode_event
@@ -54,13 +55,33 @@ def denied(world: World, who: str, command: commands.Command) -> str:
 
 def test_who_can(world: World) -> None:
     token = world.tokens["compliance_officer"]
-    found = who_can(world.app, token, "model:promote", "models/prod/credit@1.1.0", {})
+    found = who_can(world.app, token, "model:promote", "models/prod/credit@1.1.0", {}).found
     assert [(each.principal, each.policies) for each in found] == [(world.ids["ml_engineer"], ["ml_engineer.models.prod"])]
     assert isinstance(world.store.events[-1].data, RecordsRead)
-    silent = who_can(world.app, token, "data:read", "data/training/loans@v5", {})
-    said = who_can(world.app, token, "data:read", "data/training/loans@v5", {"purpose": "retrain"})
+    silent = who_can(world.app, token, "data:read", "data/training/loans@v5", {}).found
+    said = who_can(world.app, token, "data:read", "data/training/loans@v5", {"purpose": "retrain"}).found
     assert silent == []
     assert {each.principal for each in said} == {world.ids["data_scientist"], world.ids["ml_engineer"]}
+
+
+def test_long_answers_come_in_pages(world: World) -> None:
+    def pages(ask: Callable[..., Page]) -> list[Found]:
+        found: list[Found] = []
+        page = ask(after="", limit=2)
+        while page.next:
+            assert len(page.found) == 2
+            found += page.found
+            page = ask(after=page.next, limit=2)
+        return found + page.found
+
+    token, principal = world.tokens["operator"], world.ids["data_scientist"]
+    what = what_can(world.app, token, principal, {}).found
+    assert len(what) > 4
+    assert pages(partial(what_can, world.app, token, principal, {})) == what
+    who = who_can(world.app, token, "policy:read", "workspace", {})
+    assert len(who.found) > 2
+    assert who.next == ""
+    assert pages(partial(who_can, world.app, token, "policy:read", "workspace", {})) == who.found
 
 
 @pytest.mark.parametrize(("action", "resource"), [("model:promot", "models/prod/x@1.0.0"), ("model:read", "nowhere/x")])
@@ -71,9 +92,9 @@ def test_who_can_do_what_nobody_knows_is_refused(world: World, action: str, reso
 
 
 def test_what_can_is_for_those_who_may_ask_and_for_oneself(world: World) -> None:
-    own = what_can(world.app, world.tokens["data_scientist"], world.ids["data_scientist"], {})
+    own = what_can(world.app, world.tokens["data_scientist"], world.ids["data_scientist"], {}).found
     assert ("policy:read", "workspace") in {(each.action, each.resource) for each in own}
-    assert what_can(world.app, world.tokens["operator"], world.ids["data_scientist"], {}) == own
+    assert what_can(world.app, world.tokens["operator"], world.ids["data_scientist"], {}).found == own
     with pytest.raises(Denied):
         what_can(world.app, world.tokens["data_scientist"], world.ids["ml_engineer"], {})
     with pytest.raises(NotFound):

@@ -113,7 +113,14 @@ def test_why_as_it_is_typed(jurat: Jurat, world: World, folder: Path) -> None:
     assert "would be allowed with the role `data_scientist`" in said.out
     assert "`data_scientist` is held by Data_Scientist" in said.out
     found = json.loads(jurat("access", "who-can", "endpoint:read", "endpoints/credit", "--json").out)
-    assert {each["principal"] for each in found} == {analyst, world.ids["operator"]}
+    assert {each["principal"] for each in found["found"]} == {analyst, world.ids["operator"]}
+    first = jurat("access", "who-can", "endpoint:read", "endpoints/credit", "--limit", "1")
+    assert "there is more: --after" in first.err
+    by_name = jurat("access", "what-can", "Business_Analyst")
+    assert "session:open" in by_name.out
+    assert "Business_Analyst (…" in by_name.out
+    assert "principals/prn_" not in by_name.out
+    assert jurat("access", "why", "Business_Analyst", "data:read", "data/training/loans@v5").code == 0
     (folder / "own.cedar").write_text('@id("own.open") permit (principal, action == Action::"output:read", resource);\n')
     other = jurat("access", "why", analyst, "output:read", "data/production/x", "--with", str(folder), "--json")
     assert json.loads(other.out)["effect"] == "allow"
