@@ -29,8 +29,10 @@
 `measure_people` what it gives each group · `trials` what it does with rows that are a little wrong
 `scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
 `artefacts`  content-addressed bytes
+`rollouts`   a step of a rollout, measured and judged; a roll-back, seen to take effect
 `gate_check` a gate, checked and previewed · `gate_reports` JUnit and SARIF of it
 `python_policies` policies in Python, asked; `policy_child` the process in which
+`card`       model cards and data sheets: made, checked, recorded · `card_formats` `mlbom` `croissant` as others read them
 `soak`       evidence: what the ledger's own predictions say about a version in staging
 
 `ask`        why? one prediction, back to everything it rests on · `graph` events by what they rest on
@@ -38,6 +40,9 @@
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger · `watch` who is silent now
 `registry`   the registry that MLflow's clients know: read by its own indexes
+`lineage`    what rests on what, and which predictions were made by it · `openlineage` what pipelines tell of it
+`provenance` git, lock, machine: read by Jurat itself · `references` artefacts that lie elsewhere
+`versions`   two beside each other, one made again · `zombies` in production, and nobody's
 `cases`      abstentions that wait for a person
 `timekeeper` what time does by itself: ends, reminders, reviews that fall due
 `reviews`    access reviews: use, proposals, the report · `usage` what each grant was used for, from the ledger

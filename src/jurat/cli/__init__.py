@@ -19,10 +19,13 @@
 `archive`    a mirror in an object store: push, verify
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
+`card`       card: make, sheet, check, record
 `mlflow`     MLflow: list, bind, protect, guard, import-run
 `gaps`       the gap report, shown
 `login`      login, logout, whoami · `signed_in` session: list, revoke · `identity` providers, trust, token keys
 `access` `access_requests` access: ask, answer, rules · `breakglass` `review` `inbox`  emergencies, reviews, notices
+`model` `model_register` `model_history`  versions: registered, measured, promoted; compared, made again, reviewed
+`asset` `lineage` `advisory`  what is versioned like models; what rests on what; what changed upstream
 `directory` `passkey`  identity providers; signing in without a password
-`ask` `principal` `producer` `role` `token` `data` `system` `model` `gate` `policy` `request` `endpoint` `case`   one noun each
+`ask` `principal` `producer` `role` `token` `data` `system` `gate` `policy` `request` `endpoint` `rollout` `case`   one noun each
 """

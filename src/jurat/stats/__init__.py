@@ -5,5 +5,6 @@
 `calibration` how far probabilities are from what came true, in each group
 `consistency` do similar people get the same answer
 `fairness_report` all of it, by each protected column and each pair of them
-`performance` accuracy and percentiles, with intervals
+`shapley`     what each input contributed to one answer · `counterfactual` the nearest change that changes it
+`performance` accuracy, area under the curve and percentiles, with intervals
 """
