@@ -135,6 +135,8 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
     rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
     rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),
+    rows.Rollout: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),
+    rows.Served: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: f"{r.endpoint}/{r.version}"),
     rows.Session: View(SeeSessions, lambda _, r: f"principals/{r.principal}", lambda r: str(r.session)),
     rows.Provider: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.provider)),
     rows.Trust: View(SeeMetadata, lambda *_: "workspace", lambda r: str(r.trust)),

@@ -85,6 +85,9 @@ class Picture:
     def version(self, name: str) -> rows.Version | None:
         return self.state.get(rows.Version, name)
 
+    def rollout(self, endpoint: str) -> rows.Rollout | None:
+        return self.state.get(rows.Rollout, endpoint)
+
 
 class ServingSnapshot:
     """The newest picture, kept by a thread of its own. `start` it, `stop` it; the rest may be called from one loop."""
@@ -96,6 +99,7 @@ class ServingSnapshot:
         self._now_s = now_s
         self._picture: Picture | None = None
         self._confirmed_s = float("-inf")
+        self.on_routing: Callable[[Routing], None] | None = None  # told, in the thread that looks, what is served otherwise now
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="serving-snapshot", daemon=True)
 
@@ -137,7 +141,10 @@ class ServingSnapshot:
         asked_s = self._now_s()
         if self._picture is None or self._source.position() != self._picture.position:
             position, state = self._source.read()
-            self._picture = Picture(position, state, {e.endpoint: _filter_of(e) for e in state.find(rows.Endpoint)})
+            before, self._picture = self._picture, Picture(position, state, {e.endpoint: _filter_of(e) for e in state.find(rows.Endpoint)})
+            if before is not None and self.on_routing is not None:
+                for changed in routing_changes(before.state, state):
+                    self.on_routing(changed)
         self._confirmed_s = asked_s
 
     def remembers(self, picture: Picture, token_hash: bytes) -> bool:
@@ -186,6 +193,32 @@ class ServingSnapshot:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """What an endpoint serves now, and the event that made it so."""
+
+    endpoint: str
+    version: str
+    share_bp: int  # of a rollout's new version; 0 if none gets traffic
+    event: str
+
+
+def routing_changes(before: State, after: State) -> list[Routing]:
+    """Return the endpoints whose traffic goes elsewhere than before, by the newest event that made it so."""
+
+    def routes(state: State) -> dict[str, Routing]:
+        found = {}
+        for row in state.find(rows.Endpoint):
+            rollout = state.get(rows.Rollout, row.endpoint)
+            share_bp = rollout.share_bp if rollout is not None and rollout.is_live else 0
+            event = max(row.as_of, rollout.as_of if rollout else "")  # ids of events sort by time
+            found[row.endpoint] = Routing(row.endpoint, row.version, share_bp, event)
+        return found
+
+    known = routes(before)
+    return [route for name, route in routes(after).items() if known.get(name) != route]
+
+
+@dataclass(frozen=True)
 class _Again:
     """A remembered answer: the first event that rested on it carries the question."""
 
@@ -216,6 +249,7 @@ class StoreSource:
         rows.Endpoint: "endpoint",
         rows.Version: "version",
         rows.Session: "session",
+        rows.Rollout: "endpoint",
     }
 
     def __init__(self, store: Store) -> None:

@@ -1,6 +1,7 @@
 """Floor 5: the door to models. Plain ASGI; every answer was allowed, checked and made durable before it left.
 
 `flow`      one prediction, step by step: begin reading here
+`arms`      which of two versions answers, while a rollout runs · `shadow` a version that is asked beside
 `checks`    the guardrails, each a function that reports what it did
 `records`   the events of a prediction, and how long their receipts may take
 `v2`        bodies of the Open Inference Protocol

@@ -24,12 +24,14 @@ from jurat.app.connections import Connections, held_protocol
 from jurat.app.present import GATEWAY as GATEWAY_DOOR
 from jurat.app.present import addresses_of, prove
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
-from jurat.app.serving import ServingSnapshot, StoreSource
+from jurat.app.serving import Routing, ServingSnapshot, StoreSource
+from jurat.app.timekeeper import clock_of
 from jurat.app.wiring import App, attach_app
 from jurat.core.errors import JuratError
 from jurat.core.last_words import format_last_words
 from jurat.core.statements import PERIOD_S
 from jurat.domain.kinds import GATEWAY
+from jurat.gateway import records
 from jurat.gateway.app import Gateway
 from jurat.gateway.flow import Asked, Door
 from jurat.gateway.records import Recorder
@@ -85,6 +87,7 @@ async def _serve(born: Born, app: App) -> None:
         timeout_graceful_shutdown=_GRACE_S,
     )
     with contextlib.ExitStack() as stack:
+        snapshot.on_routing = functools.partial(_note_routing, asyncio.get_running_loop(), door)
         snapshot.start()
         stack.callback(snapshot.stop)
         connections.start()
@@ -94,6 +97,13 @@ async def _serve(born: Born, app: App) -> None:
             await _Server(config, born, listener.getsockname()[1]).serve(sockets=[listener])
         finally:
             await ledger.close()
+
+
+def _note_routing(loop: asyncio.AbstractEventLoop, door: Door, routing: Routing) -> None:
+    """Put on record that this gateway serves otherwise now, and how long after the act; called in the thread that looks."""
+    with contextlib.suppress(JuratError, RuntimeError):  # a record that explains: serving never waits for it, nor fails by it
+        event = records.in_effect(clock_of(door.snapshot.picture().state), routing, door.clock)
+        asyncio.run_coroutine_threadsafe(door.recorder.try_write(event), loop)
 
 
 def _prove(app: App, asked: Asked, proof: str, token: str) -> str:

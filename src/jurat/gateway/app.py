@@ -26,7 +26,7 @@ from jurat.app.problems import opaque_problem, to_problem
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.ids import new_id
 from jurat.core.jsonio import dump_json
-from jurat.gateway import flow
+from jurat.gateway import arms, flow
 from jurat.gateway.flow import Asked, Door
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -87,7 +87,9 @@ class Gateway:
         headers = _headers(scope)
         _refuse_codings(headers)
         token = await _presented(self._door, scope, headers)
-        answer = await flow.predict(self._door, token, endpoint, await _read_body(receive, headers))
+        segment = arms.read_segment(headers.get(b"jurat-segment"))
+        body = await _read_body(receive, headers)
+        answer = await flow.predict(self._door, token, endpoint, body, subject=headers.get(b"jurat-subject"), segment=segment)
         extra = [
             (b"jurat-prediction-id", answer.prediction.encode()),
             (b"jurat-guardrails", flow.format_guardrails(answer.guardrails).encode()),
@@ -135,7 +137,15 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     """Return the headers that matter; one that comes twice and must not is refused."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in found and name in (b"authorization", b"dpop", b"content-type", b"content-encoding", b"content-length"):
+        if name in found and name in (
+            b"authorization",
+            b"dpop",
+            b"jurat-subject",
+            b"jurat-segment",
+            b"content-type",
+            b"content-encoding",
+            b"content-length",
+        ):
             raise Malformed(f"header `{name.decode('ascii', 'replace')}` comes twice")
         found[name] = value
     return found

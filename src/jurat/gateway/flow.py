@@ -29,10 +29,10 @@ from jurat.app.serving import Picture, ServingSnapshot
 from jurat.core.clock import Clock
 from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unavailable
 from jurat.domain.events import Actor, DecisionRef
-from jurat.domain.rows import Endpoint, Version
+from jurat.domain.rows import Endpoint, Rollout, Version
 from jurat.domain.upstreams import Upstream, parse_upstream
 from jurat.domain.values import Guardrail
-from jurat.gateway import checks, records, v2
+from jurat.gateway import arms, checks, records, shadow, v2
 from jurat.gateway.checks import Checked, Verdict
 from jurat.gateway.records import Case, Recorder
 from jurat.gateway.upstream import Reply
@@ -80,6 +80,8 @@ class Admitted(NamedTuple):
     endpoint: Endpoint
     version: Version | None
     output_filter: Filter | JuratError
+    rollout: Rollout | None = None
+    new: Version | None = None  # that a rollout is about
 
 
 class Answer(NamedTuple):
@@ -105,12 +107,19 @@ async def admit(door: Door, token: str, endpoint_name: str) -> Admitted:
     verdict = door.snapshot.may_request(picture, caller, endpoint_name)  # (2)
     if verdict.refusal is not None:
         raise await _recorded(door, caller, verdict.decision, endpoint_name, verdict.refusal)
-    return Admitted(caller, verdict.decision, endpoint, picture.version(endpoint.version), picture.filters[endpoint_name])
+    rollout = picture.rollout(endpoint_name)
+    return Admitted(
+        caller, verdict.decision, endpoint, picture.version(endpoint.version), picture.filters[endpoint_name],
+        rollout, picture.version(rollout.version) if rollout else None,
+    )  # fmt: skip
 
 
-async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> Answer:
+async def predict(door: Door, token: str, endpoint_name: str, body: bytes, *, subject: bytes | None = None, segment: str = "") -> Answer:
     """Return the answer to one case; what it rests on is durable by then.
 
+    Args:
+        subject: whom the case is about, as the caller calls them: while a rollout runs, they stay with one version.
+        segment: a group that the caller says the case belongs to, for the record.
     Raises:
         Unauthenticated, Denied, NotFound, Conflict, Exhausted, Malformed: the caller's side; nothing was asked of a model
             (but `model_refused`: the model itself could not read the input).
@@ -118,7 +127,9 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> An
     """
     started_s = door.now_s()
     admitted = await admit(door, token, endpoint_name)
-    caller, decision, endpoint, version, output_filter = admitted
+    caller, decision, endpoint, version, output_filter, rollout, new = admitted
+    if rollout is not None and rollout.is_live:
+        endpoint, version = arms.choose(rollout, endpoint, version, new, arms.read_subject(subject, body))
     guardrails: list[Guardrail] = []
     try:
         guardrails.append(checks.check_stage(endpoint, version))  # (3)
@@ -149,11 +160,14 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes) -> An
             latency_ms=latency_ms,
             guardrails=guardrails,
             clock=door.clock,
+            segment=segment,
         )
         _, place = await asyncio.gather(intent, door.recorder.write(outcome))  # (11)
     except Exception as error:
         await _failed(door, case, guardrails, intent, error)
         raise
+    if (beside := arms.shadow_of(rollout, endpoint, new)) is not None:
+        shadow.ask_beside(door, case, request, beside, segment)
     return Answer(_body(case, request, response, verdict, place, latency_ms, guardrails), case.prediction, guardrails)  # (12)
 
 

@@ -13,12 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from jurat.app.serving import Routing
 from jurat.core.clock import Clock, format_at
 from jurat.core.errors import JuratError, Malformed, Unavailable
-from jurat.core.ids import new_id
+from jurat.core.ids import made_at_ns, new_id
 from jurat.domain import facts
 from jurat.domain.events import Actor, DecisionRef, Event, encode_event
 from jurat.domain.facts import Fact
+from jurat.domain.facts_rollout import RoutingInEffect
 from jurat.domain.rows import Endpoint
 from jurat.domain.values import Guardrail
 from jurat.gateway import v2
@@ -125,13 +127,21 @@ def requested(case: Case, guardrails: list[Guardrail], clock: Clock) -> Event:
 
 
 def made(
-    case: Case, *, output: Any, confidence: float | None, outcome: str, latency_ms: float, guardrails: list[Guardrail], clock: Clock
+    case: Case,
+    *,
+    output: Any,
+    confidence: float | None,
+    outcome: str,
+    latency_ms: float,
+    guardrails: list[Guardrail],
+    clock: Clock,
+    segment: str = "",
 ) -> Event:
     """The outcome: what the model said, and what became of it."""
     data = facts.PredictionMade(
         prediction=case.prediction, endpoint=case.endpoint.endpoint, version=case.endpoint.version,
         version_digest=case.endpoint.version_digest, input_hash=case.input_hash, output=output, confidence=confidence,
-        outcome=outcome, latency_ms=latency_ms, guardrails=list(guardrails), input_salt=case.input_salt,
+        outcome=outcome, latency_ms=latency_ms, guardrails=list(guardrails), input_salt=case.input_salt, segment=segment,
     )  # fmt: skip
     return _about(case, data, clock)
 
@@ -154,6 +164,19 @@ def guardrail_failed(case: Case, guardrail: Guardrail, clock: Clock) -> Event:
     return _about(case, data, clock)
 
 
+def in_effect(actor: Actor, routing: Routing, clock: Clock) -> Event:
+    """A gateway serves by a change of traffic from now on."""
+    took_ms = (clock.now_ns() - made_at_ns(routing.event)) / 1e6
+    data = RoutingInEffect(
+        endpoint=routing.endpoint,
+        version=routing.version,
+        share_bp=routing.share_bp,
+        event=routing.event,
+        took_ms=round(max(took_ms, 0.0), 1),
+    )
+    return _event(actor, None, endpoint_resource(routing.endpoint), data, [routing.event], clock)
+
+
 def denied(caller: Actor, decision: DecisionRef | None, endpoint: str, error: JuratError, clock: Clock) -> Event:
     """A refusal, by the policy or by a rule."""
     reasons = error.fields.get("reasons")
@@ -167,6 +190,11 @@ def denied(caller: Actor, decision: DecisionRef | None, endpoint: str, error: Ju
         reasons=[str(reason) for reason in reasons] if isinstance(reasons, list) else [],
     )
     return _event(caller, decision, endpoint_resource(endpoint), data, [], clock)
+
+
+def about(case: Case, data: Fact, clock: Clock) -> Event:
+    """Any other fact about the case."""
+    return _about(case, data, clock)
 
 
 def _about(case: Case, data: Fact, clock: Clock) -> Event:

@@ -124,9 +124,9 @@ _ALL: Final = (
     _ratio("abstention_rate", Better.LOWER, {_ROLLOUT}, "share of answers withheld because the model was not sure enough"),
     Metric(
         "confidence_drift", Scale.RATIO, Better.LOWER, False, Decimal(0), Decimal(1_000), frozenset({_ROLLOUT}),
-        "population stability index of its confidence, against the version that it replaces, over the same time",
+        "population stability index of its confidence, against the last day of the version that it replaces",
     ),
-    _ratio("output_drift", Better.LOWER, {_ROLLOUT}, "total variation distance of its answers from those of the version that it replaces"),
+    _ratio("output_drift", Better.LOWER, {_ROLLOUT}, "total variation distance of its answers from the last day of the one it replaces"),
 )  # fmt: skip
 METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}
 

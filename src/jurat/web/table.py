@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from jurat.app import lineage, versions, zombies
 from jurat.app.ask import Story
 from jurat.app.cases import OpenCase
 from jurat.app.records import Page
@@ -25,10 +26,11 @@ from jurat.domain import (
     commands_people,
     commands_policy,
     commands_registry,
+    commands_rollout,
     rows,
 )
 from jurat.domain.commands import Command
-from jurat.web import queries, queries_access
+from jurat.web import queries, queries_access, queries_lineage
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
 
 _SHA = "sha256:" + "3f" * 32
@@ -153,6 +155,13 @@ ROUTES: Final[tuple[Route, ...]] = (
           {"reason": "consent was withdrawn"}),
     _acts("/datasets/{dataset}/licence", commands_lineage.ChangeLicence, "lineage", "Say under which licence it stands from now on",
           {"licence": "CC BY-NC 4.0", "reason": "the publisher changed it"}),
+    _looks("/lineage-graph", queries_lineage.walk, lineage.Graph, "lineage", "What a node rests on, or what rests on it",
+           queries_lineage.WalkQuery),
+    _looks("/datasets/{dataset}/predictions", queries_lineage.predictions, lineage.PredictionsByData, "lineage",
+           "Predictions by versions that were trained on it, at any remove", queries_lineage.PredictionsQuery),
+    _looks("/models/{version}/diff/{other}", queries_lineage.difference, versions.Difference, "models", "What differs in two versions"),
+    _looks("/zombies", queries_lineage.unused, zombies.Report, "models", "In production, and unused or unreviewed for so many days",
+           queries_lineage.ZombieQuery),
     _lists("/upstream-changes", rows.UpstreamChange, "lineage", "Recalls, licences and advisories that are open"),
     _acts("/advisories", commands_lineage.AddAdvisory, "lineage", "Say that versions of a package have a known flaw",
           {"package": "scikit-learn", "affected_range": "<1.5.1", "advisory": "CVE-2024-5206", "reason": "leaks training data"}),
@@ -280,11 +289,23 @@ ROUTES: Final[tuple[Route, ...]] = (
     _looks("/reviews/{review}", queries_access.report, queries_access.Report, "access", "A review with its answers and what proves them"),
     _acts("/reviews/{review}/grants/{grant}", commands_access.AnswerReview, "access", "Say whether a grant stays",
           {"answer": "remove", "reason": "moved to another team"}),
+    _lists("/rollouts", rows.Rollout, "models", "The newest rollout of each endpoint that the caller may see"),
+    _looks("/rollouts/{endpoint}", queries.row_of(rows.Rollout), rows.Rollout, "models", "The newest rollout of an endpoint"),
+    _acts("/rollouts/{endpoint}", commands_rollout.StartRollout, "models", "Give a version traffic in the steps of the gate file",
+          {"version": "credit@1.1.0", "upstream": "http://127.0.0.1:9001", "reason": "fairer"}),
+    _acts("/rollouts/{endpoint}/{act}", commands_rollout.SteerRollout, "models", "Pause, resume or abort a rollout", {"reason": "a look"}),
+    _acts("/endpoints/{endpoint}/rollback", commands_rollout.RollBack, "models", "Serve an earlier version again, at once",
+          {"version": "credit@1.0.0", "reason": "wrong answers"}),
+    _acts("/models/{version}/deployments", commands_rollout.AuthorizeDeployment, "models", "Put on record that a version may be deployed",
+          {"stage": "production", "target": "cluster-eu-1", "lifetime_s": 600.0}),
     _looks("/status", queries.status, Status, "workspace", "What runs, and how far each log is sealed"),
 )  # fmt: skip
 
 # Commands that have no route, and why.
 NOT_ROUTED: Final[dict[type[Command], str]] = {
+    commands_rollout.JudgeRollout: "a step is measured and judged by Jurat itself",
+    commands_rollout.ShowRequest: "`jurat request show` walks with it",
+    commands_rollout.ReleaseArtefact: "bytes are handed out on the workspace's own machine: `jurat model fetch`",
     commands_lineage.RecordLineage: "pipelines speak OpenLineage: /api/v1/lineage",
     commands_lineage.RecordVerification: "what was read is recorded by the process that read it: `jurat model verify`",
     **dict.fromkeys(commands_registry.BY_MLFLOW, "MLflow's own REST interface carries it: /api/2.0/mlflow"),

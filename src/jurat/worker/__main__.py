@@ -18,6 +18,7 @@ from jurat.core.last_words import format_last_words
 from jurat.core.workspace import Workspace
 from jurat.worker.masks import keep_masked
 from jurat.worker.retention import keep_retention
+from jurat.worker.rollouts import keep_rollouts
 from jurat.worker.timekeeping import keep_time
 from jurat.worker.watch import keep_watch
 from jurat.worker.witnesses import keep_witnessed
@@ -39,7 +40,7 @@ def main() -> int:
             failures.append(error)
             stopping.set()
 
-    works = (keep_masked, keep_retention, keep_time, keep_watch, keep_witnessed)
+    works = (keep_masked, keep_retention, keep_rollouts, keep_time, keep_watch, keep_witnessed)
     others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in works]
     for other in others:
         other.start()

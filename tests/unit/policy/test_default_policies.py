@@ -312,6 +312,7 @@ for _role in ("incident_responder", "compliance_officer", "ml_lead", "recorder")
     GRANTED[_role] |= {"advisory:add": ["workspace"]}
 GRANTED["recorder"] |= {"lineage:record": ["workspace"]}
 GRANTED["clock"] = {action: ["workspace"] for action in ("access:expire", "review:open", "retention:run", "retention:read")}
+GRANTED["clock"] |= {"rollout:judge": [MODELS["prod"]]}
 
 
 def is_allowed(role: str, action: str, resource: str, **context: str) -> bool:
