@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from jurat.core.digests import check_digest, digest_file
-from jurat.core.errors import NotFound, Tampered, Unavailable
+from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
 from jurat.core.files import sync_directory
 
 _CHUNK_BYTES = 1 << 20
@@ -28,7 +29,11 @@ def put_artefact(store: Path, source: BinaryIO) -> str:
         with neighbour.open("xb") as file:
             while chunk := source.read(_CHUNK_BYTES):
                 sha.update(chunk)
-                file.write(chunk)
+                if chunk.count(0) == len(chunk):
+                    file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one: zeros take no space
+                else:
+                    file.write(chunk)
+            file.truncate(file.tell())
             file.flush()
             os.fsync(file.fileno())
         digest = "sha256:" + sha.hexdigest()
@@ -45,6 +50,27 @@ def put_artefact(store: Path, source: BinaryIO) -> str:
             code="storage_failed",
         ) from error
     return digest
+
+
+def open_artefact(path: Path) -> BinaryIO:
+    """Return a file of any size that is really a file: no link is followed, no device or pipe is read.
+
+    Raises:
+        NotFound: nothing is there.
+        Malformed: a link, a folder, a device, a pipe; or nobody may read it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file `{path}`") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise Malformed(f"`{path}` is a symbolic link, expected a file", hint="name the file that it leads to") from error
+        raise Malformed(f"`{path}` cannot be read: {(error.strerror or 'failed').lower()}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Malformed(f"`{path}` is not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def get_artefact(store: Path, digest: str) -> Path:

@@ -19,6 +19,7 @@
 `archive`    a mirror in an object store: push, verify
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
+`explain`    one prediction, explained to the person concerned
 `card`       card: make, sheet, check, record
 `mlflow`     MLflow: list, bind, protect, guard, import-run
 `gaps`       the gap report, shown

@@ -52,5 +52,32 @@ def why(session: Session, prediction: str) -> None:
         click.echo(_styled(f"  {' ' * width}  {source}", dim=True))
 
 
+@ask.verb("predictions-by-data", example="jurat ask predictions-by-data loans@v1 --limit 1000 --json")
+@click.argument("dataset")
+@click.option("--limit", default=100, show_default=True, help="Predictions at most.")
+@click.option("--after", default="", help="`next` of an earlier answer.")
+@click.pass_obj
+def predictions_by_data(session: Session, dataset: str, limit: int, after: str) -> None:
+    """Show which predictions were made by versions that were trained on a data set, at any remove. The question is recorded."""
+    from jurat.app.lineage import predictions_by_data as ask_graph
+    from jurat.cli.show import show_table, when
+
+    token = session.token()
+    with session.app() as app:
+        found = ask_graph(app, token, dataset, after=after, limit=limit)
+    if session.as_json:
+        show_json(found)
+        return
+    lines = [[p.prediction, p.version, when(p.at), p.outcome, p.event] for p in found.predictions]
+    show_table(
+        session, ["prediction", "version", "at", "outcome", "event"], lines, empty="no prediction was made by anything trained on it"
+    )
+    session.say(f"trained on {found.dataset}: {', '.join(found.versions) or 'nothing'}")
+    for made in found.made:
+        session.say(f"  {made.version}: {made.predictions} predictions, {when(made.first)} to {when(made.last)}")
+    if found.next:
+        session.say(f"there is more: --after '{found.next}'")
+
+
 def _styled(text: str, **style: bool) -> str:
     return click.style(text, **style) if has_colour() else text

@@ -60,3 +60,28 @@ def read(session: Session, dataset: str, purpose: str) -> None:
     from jurat.domain.commands import ReadData
 
     session.done(session.act(ReadData(dataset=dataset, purpose=purpose)))
+
+
+@data.verb("recall", example="jurat data recall loans@v1 --reason 'consent was withdrawn'")
+@click.argument("dataset")
+@click.option("--reason", required=True, help="For those who answer for what was trained on it.")
+@click.pass_obj
+def recall(session: Session, dataset: str, reason: str) -> None:
+    """Say that a data set must not be built on: approvals of everything that rests on it are reopened, and listed."""
+    from jurat.cli.advisory import show_change
+    from jurat.domain.commands_lineage import RecallDataset
+
+    show_change(session, session.act(RecallDataset(dataset=dataset, reason=reason)).events)
+
+
+@data.verb("relicense", example="jurat data relicense loans@v1 --licence 'CC BY-NC 4.0' --reason 'the publisher changed it'")
+@click.argument("dataset")
+@click.option("--licence", required=True, help="Under which it stands from now on.")
+@click.option("--reason", required=True, help="For those who answer for what was trained on it.")
+@click.pass_obj
+def relicense(session: Session, dataset: str, licence: str, reason: str) -> None:
+    """Say under which licence a data set stands: approvals of everything that rests on it are reopened, and listed."""
+    from jurat.cli.advisory import show_change
+    from jurat.domain.commands_lineage import ChangeLicence
+
+    show_change(session, session.act(ChangeLicence(dataset=dataset, licence=licence, reason=reason)).events)

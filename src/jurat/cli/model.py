@@ -1,17 +1,14 @@
-"""`jurat model`: versions: registered with their lineage, measured, promoted through gates, retired."""
+"""`jurat model`: versions: registered with their lineage, measured, promoted through gates, retired. More verbs join at its end."""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import click
 
 from jurat.cli.session import Session
 from jurat.cli.show import brief, paint, show, show_fields, show_json, show_table, when
 from jurat.cli.verbs import noun
-from jurat.core.errors import Malformed, NotFound
 
 
 @noun("model")
@@ -68,30 +65,6 @@ def show_model(session: Session, version: str) -> None:
     click.echo()
     lines = [[e.type, m.name, show_metric(m), str(m.n), e.dataset, e.as_of] for e in evidence for m in e.metrics]
     show_table(session, ["evidence", "metric", "found", "n", "measured on", "event"], lines, empty="nothing was measured on it")
-
-
-@model.verb("register", example="jurat model register --example > model.yaml\njurat model register --from model.yaml")
-@click.option("--from", "source", type=click.Path(path_type=Path), help="YAML or JSON; an artefact may name its `file`.")
-@click.option("--example", is_flag=True, help="Print such a file, with every field, and register nothing.")
-@click.pass_obj
-def register(session: Session, source: Path | None, example: bool) -> None:
-    """Register an immutable version with its whole lineage. Files that it names are kept under their digest."""
-    from jurat.app.intake import read_as
-    from jurat.app.walk import act
-    from jurat.cli.files import read_document
-    from jurat.domain.commands import RegisterVersion
-
-    if example:
-        click.echo((files("jurat.cli") / "model-example.yaml").read_text("utf-8"), nl=False)
-        return
-    if source is None:
-        raise Malformed("a version is registered from a file", hint="`jurat model register --example` prints one to fill in")
-    found = read_document(source)
-    token = session.token()
-    with session.app() as app:
-        _keep_files(app.workspace.artefacts, source.parent, found)
-        done = act(app, token, read_as(RegisterVersion, found, what=f"`{source.name}`"))
-    session.done(done)
 
 
 @model.verb("evaluate", example="jurat model evaluate credit@1.1.0 --data holdout.csv --dataset german-credit@v1")
@@ -168,23 +141,5 @@ def retire(session: Session, version: str, reason: str) -> None:
     session.done(session.act(RetireVersion(version=version, reason=reason)))
 
 
-def _keep_files(store: Path, folder: Path, found: Any) -> None:
-    """Put the files that artefacts name into the store, and their digests and sizes in the place of the names."""
-    from jurat.app.artefacts import put_artefact
-
-    artefacts = found.get("artefacts") if isinstance(found, dict) else None
-    for name, artefact in artefacts.items() if isinstance(artefacts, dict) else ():
-        if not isinstance(artefact, dict) or "file" not in artefact:
-            continue
-        path = folder / str(artefact.pop("file"))
-        try:
-            size_bytes = path.stat().st_size
-            with path.open("rb") as file:
-                digest = put_artefact(store, file)
-        except FileNotFoundError:
-            raise NotFound(f"artefact `{name}` names `{path}`, which is not there") from None
-        except OSError as error:
-            raise Malformed(f"`{path}` cannot be read: {(error.strerror or 'failed').lower()}") from error
-        if artefact.setdefault("digest", digest) != digest:
-            raise Malformed(f"artefact `{name}` should be `{brief(artefact['digest'])}`, the file `{path.name}` is `{brief(digest)}`")
-        artefact.setdefault("size_bytes", size_bytes)
+from jurat.cli import model_history as _model_history  # noqa: E402, F401 - its verbs join the noun above
+from jurat.cli import model_register as _model_register  # noqa: E402, F401

@@ -35,6 +35,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "rollout": Noun("rollout", WORK, "Traffic in steps, and back to an earlier version at once"),
     "case": Noun("case", WORK, "Predictions that wait for a person"),
     "ask": Noun("ask", LEDGER, "What happened, why, and who was responsible"),
+    "explain": Noun("explain", LEDGER, "Why one prediction came out as it did, for the person concerned"),
     "events": Noun("events", LEDGER, "Read the ledger, newest first"),
     "sql": Noun("events", LEDGER, "Ask the ledger in SQL"),
     "log": Noun("log", LEDGER, "The logs and their checkpoints"),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from jurat.domain import rows
+from jurat.domain.descriptions import check_name, check_version
 from jurat.domain.stages import Stage, model_resource, parse_stage
 from jurat.domain.state import State
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
@@ -174,12 +175,15 @@ class RegisterVersion(Command, frozen=True, kw_only=True):
     runs: list[str] = []  # lineage nodes of the runs that made it
     training_command: list[str] = []  # argv that trains it again, in the root of the repository
     output: str = ""  # where that leaves the weights
+    uncommitted: list[str] = []  # files that were not as the commit has them
 
     @property
     def name(self) -> str:
         return f"{self.model}@{self.version}"
 
     def resource(self, state: State) -> str:
+        check_name(self.model, what="model")  # before anybody is asked: no place is called by what is no name
+        check_version(self.version)
         return model_resource(Stage.DEVELOPMENT, self.name)
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from jurat.domain import rows
 from jurat.domain.commands import Command, _OnVersion
+from jurat.domain.descriptions import check_name, check_version
 from jurat.domain.stages import Stage, model_resource
 from jurat.domain.state import State
 from jurat.domain.values import RiskTier
@@ -45,6 +46,8 @@ class RegisterAsset(Command, frozen=True, kw_only=True):
         return f"{self.kind}/{self.name}@{self.version}"
 
     def resource(self, state: State) -> str:
+        check_name(self.name, what="asset")  # before anybody is asked: no place is called by what is no name
+        check_version(self.version)
         return asset_place(self.asset)
 
 

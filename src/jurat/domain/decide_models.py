@@ -10,7 +10,7 @@ from jurat.core.digests import check_digest, digest_json, short
 from jurat.core.errors import Conflict, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
-from jurat.domain.descriptions import SEMVER, check_environments, check_more
+from jurat.domain.descriptions import check_environments, check_more, check_version
 from jurat.domain.descriptions import check_name as check_name
 from jurat.domain.events import Event
 from jurat.domain.gate_measured import POLICY
@@ -66,8 +66,7 @@ def register_system(state: State, command: commands.RegisterSystem, context: Con
 def register_version(state: State, command: commands.RegisterVersion, context: Context) -> list[Event]:
     """A version is named by a semantic version and by the digest of its six artefacts; it never changes."""
     check_name(command.model, what="model")
-    if not SEMVER.match(command.version):
-        raise Malformed(f"version `{command.version[:40]}` is not a semantic version", hint="write three numbers, such as `1.1.0`")
+    check_version(command.version)
     system = state.get(rows.System, command.system)
     if system is None:
         raise NotFound(f"system `{command.system[:80]}` is not registered", hint="register it first: `jurat system register`")

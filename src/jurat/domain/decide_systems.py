@@ -11,7 +11,7 @@ from jurat.domain import facts_lineage as said
 from jurat.domain import lineage, rows
 from jurat.domain.context import Context
 from jurat.domain.decide_models import known_version
-from jurat.domain.descriptions import SEMVER, check_environments, check_name, few
+from jurat.domain.descriptions import check_environments, check_name, check_version, few
 from jurat.domain.events import Event
 from jurat.domain.roles import people_behind
 from jurat.domain.state import State
@@ -29,9 +29,11 @@ def change_system(state: State, command: asked.ChangeSystem, context: Context) -
         raise NotFound(f"system `{command.system[:80]}` is not registered", hint="`jurat system list` shows what is")
     if not command.reason.strip():
         raise Malformed("a change of a system needs a reason")
+    environments = system.environments if command.environments is None else check_environments(command.environments)
+    tier = command.risk_tier or system.risk_tier
     wanted = {
-        "purpose": command.purpose, "owner": command.owner, "risk_tier": command.risk_tier, "affected_persons": command.affected_persons,
-        "environments": None if command.environments is None else check_environments(command.environments),
+        "purpose": command.purpose, "owner": command.owner, "risk_tier": tier, "affected_persons": command.affected_persons,
+        "environments": environments,
     }  # fmt: skip
     changed = [name for name, value in wanted.items() if value is not None and value != getattr(system, name)]
     if not changed:
@@ -40,14 +42,16 @@ def change_system(state: State, command: asked.ChangeSystem, context: Context) -
     if not str(after["purpose"]).strip() or len(str(after["purpose"])) > _MOST_TEXT:
         raise Malformed(f"a system needs a purpose, of up to {_MOST_TEXT} characters")
     check_owner(state, str(after["owner"]))
-    if _TIERS.index(after["risk_tier"]) < _TIERS.index(system.risk_tier) and system.owner in people_behind(state, context.actor):
+    if _TIERS.index(tier) < _TIERS.index(system.risk_tier) and system.owner in people_behind(state, context.actor):
         raise Denied(
             f"`{system.owner}` owns system `{system.system}` and may not lower its risk tier",
             hint="ask somebody else who may register systems", code="owner_lowers_tier",
         )  # fmt: skip
     fact = said.SystemChanged(
-        system=system.system, changed=changed, previous_owner=system.owner, previous_tier=system.risk_tier, reason=command.reason, **after
-    )
+        system=system.system, purpose=str(after["purpose"]), owner=str(after["owner"]), risk_tier=tier, environments=environments,
+        affected_persons=str(after["affected_persons"]), changed=changed, previous_owner=system.owner, previous_tier=system.risk_tier,
+        reason=command.reason,
+    )  # fmt: skip
     return [context.event(fact, because=[system.as_of])]
 
 
@@ -58,8 +62,7 @@ def register_asset(state: State, command: asked.RegisterAsset, context: Context)
             f"`{command.kind[:40]}` is no kind of asset", hint=f"one of {', '.join(ASSET_KINDS)}; models: `jurat model register`"
         )
     check_name(command.name, what=command.kind)
-    if not SEMVER.match(command.version):
-        raise Malformed(f"version `{command.version[:40]}` is not a semantic version", hint="write three numbers, such as `1.1.0`")
+    check_version(command.version)
     check_digest(command.digest, what=f"digest of `{command.asset}`")
     if command.size_bytes < 0 or len(command.description) > _MOST_TEXT:
         raise Malformed(f"an asset has a size of 0 or more, and a description of up to {_MOST_TEXT} characters")
@@ -112,7 +115,7 @@ def check_owner(state: State, owner: str) -> None:
 def _used(state: State, text: str) -> str:
     """Return the event that made what an asset uses."""
     sort, _, name = lineage.check_node(text).partition(":")
-    row = {lineage.DATA: rows.Dataset, lineage.VERSION: rows.Version, lineage.ASSET: rows.Asset}.get(sort)
+    row: type[rows.Row] | None = {lineage.DATA: rows.Dataset, lineage.VERSION: rows.Version, lineage.ASSET: rows.Asset}.get(sort)
     if row is None:
         raise Malformed(
             f"an asset does not use a `{sort}`", hint="write `version:<model>@<v>`, `asset:<kind>/<name>@<v>` or `data:<name>@<v>`"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from jurat.core.errors import Malformed
-from jurat.domain import commands
 from jurat.domain.lineage import check_foreign_name, check_node
 from jurat.domain.packages import MOST_PACKAGES, canonical
+
+if TYPE_CHECKING:
+    from jurat.domain import commands
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 SEMVER: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")
@@ -22,6 +24,12 @@ def check_name(text: str, *, what: str) -> None:
             f"{what} name `{text[:80]}` is not allowed",
             hint="up to 64 of: lower-case ASCII letters, digits, `.`, `_`, `-`; a letter or digit first",
         )
+
+
+def check_version(text: str) -> None:
+    """Pass if `text` is a semantic version of three numbers."""
+    if not SEMVER.match(text):
+        raise Malformed(f"version `{text[:40]}` is not a semantic version", hint="write three numbers, such as `1.1.0`")
 
 
 def check_environments(names: list[str]) -> list[str]:
@@ -52,6 +60,7 @@ def check_more(command: commands.RegisterVersion) -> None:
             raise Malformed(f"`{run[:80]}` is no run", hint="write `run:mlflow:<id>` or `run:openlineage:<id>`")
     if sum(map(len, few(command.training_command, "words of the training command"))) > 4_000 or len(command.output) > 400:
         raise Malformed("a training command has up to 4,000 characters, its output's path up to 400")
+    few(command.uncommitted, "files that were not committed")
     if command.output and (command.output.startswith("/") or ".." in command.output.split("/")):
         raise Malformed(f"output `{command.output[:80]}` does not lie in the repository", hint="write a path below its root")
 

@@ -16,6 +16,7 @@ from jurat.domain.facts_lineage import LINEAGE_FACTS
 from jurat.domain.facts_people import PEOPLE_FACTS
 from jurat.domain.facts_policy import POLICY_FACTS
 from jurat.domain.facts_registry import REGISTRY_FACTS
+from jurat.domain.facts_rollout import ROLLOUT_FACTS
 from jurat.domain.facts_watch import WATCH_FACTS
 from jurat.domain.values import (
     Artefacts,
@@ -206,6 +207,7 @@ class VersionRegistered(Fact, frozen=True, kw_only=True, omit_defaults=True):  #
     runs: list[str] = []  # noqa: RUF012 - lineage nodes of the runs that made it
     training_command: list[str] = []  # noqa: RUF012 - argv that trains it again, in the root of the repository
     output: str = ""  # where that leaves the weights
+    uncommitted: list[str] = []  # noqa: RUF012 - files that were not as the commit has them
 
 
 class GateChecked(Fact, frozen=True, kw_only=True):
@@ -273,7 +275,7 @@ class PredictionRequested(Fact, frozen=True, kw_only=True):
     input_salt: str = ""  # 16 random bytes in hex, fresh for each prediction; erased with the event
 
 
-class PredictionMade(Fact, frozen=True, kw_only=True):
+class PredictionMade(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what was written without the last field stays as it was
     prediction: str
     endpoint: str
     version: str
@@ -285,6 +287,7 @@ class PredictionMade(Fact, frozen=True, kw_only=True):
     latency_ms: float
     guardrails: list[Guardrail]
     input_salt: str = ""
+    segment: str = ""  # a group that the caller says the case belongs to, such as `sex=female`; the caller's word
 
 
 class PredictionOverridden(Fact, frozen=True, kw_only=True):
@@ -357,5 +360,6 @@ FACTS: Final[dict[str, type[Fact]]] = {
     **PEOPLE_FACTS,
     **ACCESS_FACTS,
     **WATCH_FACTS,
+    **ROLLOUT_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

@@ -41,7 +41,7 @@ def check_stage(endpoint: Endpoint, version: Version | None) -> Guardrail:
     if version.held:
         raise Conflict(
             f"version `{version.version}` is held: something that it rests on changed (`{version.held}`)",
-            hint=f"people approve it again, knowing that: `jurat model reaffirm {version.version}`; or `jurat advisory show {version.held}`",
+            hint=f"approve it again, knowing that: `jurat model reaffirm {version.version}`; see `jurat advisory show {version.held}`",
             code="version_held",
         )
     if version.stage == Stage.RETIRED or (endpoint.stage in _GUARDED and version.stage != endpoint.stage):

@@ -2,7 +2,7 @@
 
 `filters`    patterns that a text must not contain, all at once, in linear time
 `limits`     token buckets with an injected clock
-`artefacts`  what a model file is, before anything loads it
+`artefacts`  what a model file is, before anything loads it · `archives` tricks of archives, by their headers
 `containers` files of Keras, PyTorch and safetensors · `onnx` operators that are not ONNX's own, by protobuf's bytes
 `pickles`    every name that a pickle would import, without running it · `allowed_globals` the names that a model may need
 """

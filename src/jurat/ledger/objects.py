@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from jurat.core.errors import Conflict, JuratError, Malformed, NotFound, Unavailable
 
 SCHEMES: Final = ("s3", "file")
 _LARGEST: Final = 2**63 - 1
+_PIECE_BYTES: Final = 8 * 2**20
 
 
 class Held(NamedTuple):
@@ -66,6 +67,34 @@ class ObjectStore:
         """
         held = self._get(path, most_bytes)
         return None if held is None else held.raw
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes under a name, piece by piece: memory use is bounded, however large it is.
+
+        Raises:
+            NotFound: nothing is there.
+            Unavailable: it cannot be read to its end.
+        """
+        try:
+            for piece in self._obstore.get(self._store, self._prefix + path).stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
+        except (FileNotFoundError, self._errors.NotFoundError):
+            raise NotFound(
+                f"there is nothing at `{self.url}/{self._prefix}{path}`", hint="check the address, and who wrote there"
+            ) from None
+        except Exception as error:
+            raise self._failed(path, error) from error
+
+    def upload(self, path: str, file: BinaryIO) -> None:
+        """Put a file under a name that is made of its digest, piece by piece; what is there already has those very bytes, or is replaced.
+
+        Raises:
+            Unavailable: the store refused.
+        """
+        try:
+            self._obstore.put(self._store, self._prefix + path, file, chunk_size=_PIECE_BYTES, max_concurrency=2)
+        except Exception as error:
+            raise self._failed(path, error) from error
 
     def hold(self, path: str) -> Held | None:
         """Return what is there with its mark, to swap it later."""

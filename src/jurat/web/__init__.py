@@ -5,9 +5,10 @@
 `requests`  what a request says: token, path, query, a bounded and strict body
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
 `queries_access` windows, reviews, reports
-`openapi`   the table as an OpenAPI document
+`openapi`   the table as an OpenAPI document · `openapi_doors` the routes beside it
 `login`     the browser's way in, by an identity provider
 `oauth`     tokens for programs: `/oauth/token`, keys, metadata
+`lineage`   OpenLineage's events, from its own clients · `queries_lineage` what rests on what
 `ingest`    events from outside: NDJSON and CloudEvents, once and with a receipt
 `passkeys`  signing in without a password: `data/` has its pages
 `scim`      the door for identity providers · `scim_forms` SCIM's own forms, and what of them we keep

@@ -27,6 +27,7 @@ from jurat.core.jsonio import dump_json
 from jurat.web.authzen import authzen_routes
 from jurat.web.decision_door import DecisionDoor, public_url
 from jurat.web.ingest import ingest_routes
+from jurat.web.lineage import lineage_routes
 from jurat.web.login import login_routes
 from jurat.web.logs import log_routes
 from jurat.web.mlflow import MlflowDoor
@@ -60,6 +61,7 @@ def make_asgi(app: App, routes: Sequence[Route] = ROUTES, decisions: DecisionDoo
     paths += [Path(path, _dispatch(answers), methods=list(answers)) for path, answers in by_path.items()]
     paths += [Path("/healthz", health, methods=["GET"]), Path("/openapi.json", openapi, methods=["GET"])]
     paths += [*log_routes(app), *ingest_routes(app), *oauth_routes(app), *login_routes(app), *scim_routes(app), *passkey_routes(app)]
+    paths += lineage_routes(app)
     return MlflowDoor(app, _Outermost(Router(paths, redirect_slashes=False)))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jurat.app.intake import read_as
 from jurat.cli.files import read_document
-from jurat.cli.model import _keep_files
+from jurat.cli.model_register import _keep_files
 from jurat.core.errors import NotFound
 from jurat.domain.commands import RegisterVersion
 
