@@ -70,14 +70,13 @@ def open_request(session: Session, version: str, stage: str, lifetime: str | Non
 @click.argument("request_id", metavar="REQUEST")
 @click.pass_obj
 def show_request(session: Session, request_id: str) -> None:
-    """Show exactly what an approver signs: the version, its artefacts and its measurements."""
-    from jurat.app.look import look_at
+    """Show exactly what an approver signs: the version, its artefacts and its measurements. An approver's look is on record."""
+    from jurat.app.request_stats import show_request as shown_on_record
     from jurat.cli.people import People
-    from jurat.domain.rows import Request
 
     token = session.token()
     with session.app() as app:
-        found = look_at(app, token, Request, request_id)
+        found = shown_on_record(app, token, request_id)
         people = People(session, app, token)
     if session.as_json:
         show_json(found)
@@ -124,6 +123,35 @@ def reject(session: Session, request_id: str, shown_digest: str, comment: str) -
     from jurat.domain.commands import Reject
 
     session.done(session.act(Reject(request=request_id, shown_digest=shown_digest, comment=comment)))
+
+
+@request.verb("stats", example="jurat request stats --last 90d")
+@click.option("--last", default="90d", show_default=True, metavar="DURATION", help="How far back.")
+@click.pass_obj
+def stats(session: Session, last: str) -> None:
+    """Show how people answer requests: how often yes, how fast after they were shown what they approved.
+
+    Promotions, access, policies, retention and erasures in one table. Looks are on record for promotions only.
+    """
+    from jurat.app.request_stats import request_stats
+    from jurat.cli.people import People
+    from jurat.core.units import parse_duration_s
+
+    last_s = parse_duration_s(last)
+    token = session.token()
+    with session.app() as app:
+        found = request_stats(app, token, last_s=last_s)
+        people = People(session, app, token)
+    if session.as_json:
+        show_json([{"person": a.person, "yes": a.yes, "no": a.no, "unseen": a.unseen, "too_fast": a.too_fast,
+                    "median_s": a.median_s, "signs": a.signs} for a in found])  # fmt: skip
+        return
+    lines = [
+        [people.name(a.person), str(a.yes), str(a.no), f"{a.yes / (a.yes + a.no):.0%}", "" if a.median_s is None else f"{a.median_s:.1f} s",
+         "; ".join(a.signs)]
+        for a in found
+    ]  # fmt: skip
+    show_table(session, ["who", "yes", "no", "rate", "median", "look at"], lines, empty="nobody answered a request in that time")
 
 
 def _metric(evidence: dict[str, Any], metric: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jurat.domain import rows
-from jurat.domain.commands import Command
+from jurat.domain.commands import Command, ReadRecords
 from jurat.domain.stages import Stage, model_resource, parse_stage
 from jurat.domain.state import State
 from jurat.domain.values import Metric
@@ -72,6 +72,15 @@ class ShowRequest(Command, frozen=True, kw_only=True):
 
     def resource(self, state: State) -> str:
         return f"requests/{self.request}"
+
+
+class ReadRequestStats(ReadRecords, frozen=True, kw_only=True):
+    """Read how requests are answered: for everybody who answers some, and whoever audits that."""
+
+    permission: ClassVar[str] = "request:read"
+
+    def resource(self, state: State) -> str:
+        return "requests/all"
 
 
 class ReleaseArtefact(Command, frozen=True, kw_only=True):

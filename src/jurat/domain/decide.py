@@ -153,6 +153,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     rollout.JudgeRollout: decide_rollout.judge,
     rollout.RollBack: decide_rollout.roll_back,
     rollout.ShowRequest: decide_shown.show_request,
+    rollout.ReadRequestStats: decide_access.read_records,
     rollout.ReleaseArtefact: decide_shown.release_artefact,
     rollout.AuthorizeDeployment: decide_shown.authorize_deployment,
     access.ApplyAccessRules: decide_duties.apply_rules,

@@ -305,6 +305,7 @@ ROUTES: Final[tuple[Route, ...]] = (
 NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_rollout.JudgeRollout: "a step is measured and judged by Jurat itself",
     commands_rollout.ShowRequest: "`jurat request show` walks with it",
+    commands_rollout.ReadRequestStats: "it reads the whole ledger: `jurat request stats` on the workspace's own machine",
     commands_rollout.ReleaseArtefact: "bytes are handed out on the workspace's own machine: `jurat model fetch`",
     commands_lineage.RecordLineage: "pipelines speak OpenLineage: /api/v1/lineage",
     commands_lineage.RecordVerification: "what was read is recorded by the process that read it: `jurat model verify`",
