@@ -49,6 +49,7 @@ from jurat.store.scrub import scrub
 SELECTORS: Final = ("subject", "prediction", "event")
 _NAMES: Final = re.compile(rb"(?:prn|prd)_[0-9a-hjkmnp-tv-z]{26}")
 _PATIENCE_S: Final = 30.0
+_LONGEST: Final = 400  # characters of a subject
 _OWN_IDS: Final = ("prn_", "prd_", "evt_")
 
 
@@ -62,7 +63,8 @@ def request_erasure(app: App, token: str, selector: str, reference: str, *, reas
     """Ask that the content of every event of a subject, of a prediction, or of one event goes.
 
     Args:
-        reference: for a subject any text that its events hold as a whole string; only ids of ours are written down.
+        reference: for a subject any text that its events hold as a whole string, and questions to the ledger anywhere; only ids of
+            ours are written down.
         only_free: leave out what a legal floor or a hold keeps, instead of refusing everything.
     Raises:
         Denied: recorded.
@@ -74,8 +76,8 @@ def request_erasure(app: App, token: str, selector: str, reference: str, *, reas
         raise Malformed(f"selector `{selector[:40]}` is unknown", hint=f"one of {', '.join(SELECTORS)}")
     if selector != "subject":
         check_id("prd" if selector == "prediction" else "evt", reference)
-    if not reference.strip() or len(reference) < 4:
-        raise Malformed("a subject needs at least four characters to be looked for")
+    if len(reference.strip()) < 4 or len(reference) > _LONGEST or not reference.isprintable():
+        raise Malformed(f"a subject is 4 to {_LONGEST} printable characters", hint="give it as the events hold it, such as an address")
     app.settle()
     found = _find(app, selector, reference)
     with app.store.reading() as state:

@@ -5,7 +5,7 @@ Each was checked against its commitment. Knows the archive and the tail through 
 
 from __future__ import annotations
 
-import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,8 @@ from jurat.ledger.stored import STORED_COLUMNS, StoredEvent, events_of_table
 
 _MOST: Final = 20_000  # events
 _TIMEOUT_S: Final = 120.0
+_QUESTION: Final = "records.read.v1"  # what somebody asked: the name lies within a longer text, and stays there else
+_SHORT: Final = {'"': '"', "\\": r"\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}  # RFC 8259 §7
 
 
 def pick_places(ledger_root: Path, tenant: str, places: Places) -> list[StoredEvent]:
@@ -31,9 +33,13 @@ def pick_places(ledger_root: Path, tenant: str, places: Places) -> list[StoredEv
 
 
 def pick_by_text(ledger_root: Path, tenant: str, text: str) -> list[StoredEvent]:
-    """Return the events that say this text: as a whole string, or anywhere if they are not JSON or the text is an id of ours."""
-    escaped = json.dumps(text)[1:-1]
-    found = _pick(ledger_root, tenant, "contains(TRY(decode(raw)), ?) OR contains(TRY(decode(raw)), ?)", [text, escaped])
+    """Return the events that say this text, however it is spelt in JSON.
+
+    As a whole string; anywhere if they are not JSON, if the text is an id of ours, or in what somebody asked the ledger.
+    """
+    spelt = "|".join(map(_spellings, _forms(text)))  # the exact look comes after: this only leaves out most of the others
+    condition = "contains(TRY(decode(raw)), ?) OR (contains(TRY(decode(raw)), chr(92)) OR ?) AND regexp_matches(TRY(decode(raw)), ?)"
+    found = _pick(ledger_root, tenant, condition, [text, not text.isascii(), spelt])
     return [event for event in found if is_said(text, event.raw)]
 
 
@@ -42,20 +48,41 @@ def is_said(text: str, raw: bytes) -> bool:
     if text[:4] in ("prn_", "prd_", "evt_") and text.encode() in raw:
         return True
     try:
-        return _holds(msgspec.json.decode(raw), text)
+        event = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         return text.encode() in raw
+    is_question = isinstance(event, dict) and event.get("kind") == _QUESTION
+    return _holds(event, unicodedata.normalize("NFC", text), anywhere=is_question)
 
 
-def _holds(value: Any, text: str) -> bool:
+def _holds(value: Any, text: str, *, anywhere: bool) -> bool:
     if isinstance(value, dict):
-        return any(key == text or _holds(item, text) for key, item in value.items())
+        return any(_holds(each, text, anywhere=anywhere) for pair in value.items() for each in pair)
     if isinstance(value, list):
-        return any(_holds(item, text) for item in value)
-    return bool(value == text)
+        return any(_holds(item, text, anywhere=anywhere) for item in value)
+    if not isinstance(value, str):
+        return False
+    value = unicodedata.normalize("NFC", value)
+    return text in value if anywhere else value == text
 
 
-def _pick(ledger_root: Path, tenant: str, condition: str, parameters: Sequence[str]) -> list[StoredEvent]:
+def _forms(text: str) -> list[str]:
+    """Return the text as it may have been composed: Unicode has two ways to write `ë`."""
+    return sorted({text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)})
+
+
+def _spellings(text: str) -> str:
+    """Return a pattern (RE2) of every way in which a JSON string can spell this text."""
+    pattern = []
+    for char in text:
+        units = char.encode("utf-16-be", "surrogatepass")
+        escaped = "".join(rf"\\u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
+        short = rf"|\\{_SHORT[char]}" if char in _SHORT else ""
+        pattern.append(rf"(?:\x{{{ord(char):x}}}|{escaped}{short})")
+    return "".join(pattern)
+
+
+def _pick(ledger_root: Path, tenant: str, condition: str, parameters: Sequence[str | bool]) -> list[StoredEvent]:
     events = Events(ledger_root, tenant, with_masked=True)
     query = f"SELECT log, {', '.join(STORED_COLUMNS)} FROM events WHERE raw IS NOT NULL AND ({condition}) ORDER BY log, idx"
 
