@@ -45,7 +45,7 @@ test: $(VENV)/.dev $(VENV)/.node ## every test that takes seconds; continuous in
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
-test-long: $(VENV)/.interop ## the campaigns that take minutes: crash loops, fuzzing, load
+test-long: $(VENV)/.interop $(VENV)/.spark ## the campaigns that take minutes: crash loops, fuzzing, load
 	@$(BIN)/pytest -q -m slow tests
 
 bench: $(VENV)/.dev $(VENV)/.peers ## measure, as ratios in one run; writes bench/results.jsonl
@@ -57,6 +57,7 @@ lock: $(VENV)/.dev ## resolve pyproject.toml again
 	@$(COMPILE) pyproject.toml --upgrade --extra objects --group test --group dev -c locks/run.txt -o locks/dev.txt
 	@$(COMPILE) pyproject.toml --upgrade --extra objects --group test --group dev --group interop -c locks/dev.txt -o locks/interop.txt
 	@$(COMPILE) --group peers --upgrade -o locks/peers.txt
+	@printf 'pyspark>=4.3,<5\nsetuptools\n' | $(COMPILE) --no-config --upgrade - -o locks/spark.txt
 
 wheel: $(VENV)/.dev ## build dist/jurat-*.whl
 	@rm -rf dist && $(UV) build -q --wheel --no-build-isolation --python $(BIN)/python
@@ -102,4 +103,10 @@ $(VENV)/.interop: locks/interop.txt | $(VENV)/.dev
 $(VENV)/.peers: locks/peers.txt | $(VENV)/.dev
 	@$(PYTHON) -m venv $(VENV)/peers
 	@$(UV) pip install -q --python $(VENV)/peers/bin/python --require-hashes --only-binary :all: -r locks/peers.txt
+	@touch $@
+
+# Apache Spark, for one of the long tests, in an environment of its own. It comes as source only: what builds it is held to the same lock.
+$(VENV)/.spark: locks/spark.txt | $(VENV)/.uv
+	@$(PYTHON) -m venv $(VENV)/spark
+	@$(UV) pip install -q --python $(VENV)/spark/bin/python --require-hashes --only-binary :all: --no-binary pyspark --build-constraint $< -r $<
 	@touch $@
