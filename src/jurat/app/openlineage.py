@@ -28,7 +28,11 @@ def read_event(raw: bytes) -> RecordLineage | None:
     found = parse_json(raw, what="the event")
     if not isinstance(found, dict):
         raise Malformed("the event is not a JSON object", hint="send one OpenLineage event in each request")
-    producer, at = _text(found, "producer"), format_at(to_ns(parse_at(_text(found, "eventTime"))))
+    producer, said_at = _text(found, "producer"), _text(found, "eventTime")
+    try:
+        at = format_at(to_ns(parse_at(said_at)))
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"`eventTime` `{said_at[:60]}` is not a time", hint="RFC 3339, with its zone: `2026-11-25T10:00:00Z`") from error
     if "run" not in found:
         if not isinstance(found.get("dataset") or found.get("job"), dict):
             raise Malformed("the event has neither `run`, nor `job`, nor `dataset`", hint="see https://openlineage.io/spec")
