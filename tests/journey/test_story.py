@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 from tests.journey.conftest import Kept
 
+from jurat.app.artefacts import get_artefact
+from jurat.app.card import check_card, make_card, make_sheet, record_documentation, render
+from jurat.app.explain import explain, for_person
+from jurat.app.features import FeatureSchema, to_array
+from jurat.app.wiring import open_app
+from jurat.core.errors import Conflict, Denied, Malformed
+from jurat.core.jsonio import dump_json
+from jurat.demo.dataset import features_of, load_rows, split_rows
 from jurat.demo.played import FIRST, SECOND, Played
 from jurat.domain import facts
 from jurat.domain.events import decode_event
 from jurat.domain.kinds import BY_NAME
+from jurat.gateway.v2 import InferRequest, hash_inputs, parse_request
 from jurat.ledger.query import Events
 
 pytestmark = pytest.mark.timeout(400)  # one file, so that one worker plays the story once
@@ -270,3 +280,66 @@ def test_the_first_screen_is_what_the_demo_prints_in_that_order(played: Played, 
 def test_a_line_that_the_demo_does_not_print_would_be_seen(told: Kept) -> None:
     printed = [line for text in told.lines for line in text.splitlines()]
     assert not any(as_pattern("  promoted     to production by Ada Byron, on 1 approvals (evt_…)").fullmatch(line) for line in printed)
+
+
+def test_the_cards_of_the_story_are_true_until_somebody_edits_them_and_one_refusal_is_explained(played: Played) -> None:
+    """One opening of the workspace for all of it: opening costs seconds."""
+    asked, request, body = refused_applicant(played)
+    with open_app(played.workspace) as app:
+        ada, fay, eve = (played.players[name].token for name in ("ada", "fay", "eve"))
+        dossier = make_card(app, ada, SECOND)
+        assert dossier.card.is_complete
+        documents = [render(dossier, form) for form in ("markdown", "html", "json", "cyclonedx")]
+        documents += [render(make_sheet(app, ada, dossier.version.training_data.dataset), f) for f in ("markdown", "html", "croissant")]
+        for text in documents:
+            subject, differences = check_card(app, ada, text)
+            assert (subject.split()[0] in ("model", "data"), differences) == (True, [])
+        edited = documents[0].replace("0.76 [", "0.86 [", 1)
+        assert edited != documents[0]
+        (difference,) = check_card(app, ada, edited)[1]
+        assert (difference.why, "0.86" in difference.says, "0.76" in difference.record) == ("edited", True, True)
+        evidence = next(e for e in dossier.card.events if e in documents[0].split("## Fairness")[1])
+        older = documents[0].replace(evidence, make_card(app, ada, FIRST).card.events[-1])
+        assert {d.why for d in check_card(app, ada, older)[1]} == {"stale"}
+        with pytest.raises(Malformed, match="not a card that Jurat made"):
+            check_card(app, ada, "# Model card\naccuracy 0.99\n")
+
+        done = record_documentation(app, ada, SECOND)
+        assert [m.value for m in done.events[-1].data.metrics] == [1.0, 1.0]
+        assert check_card(app, ada, render(make_card(app, ada, SECOND), "markdown"))[1] == []
+
+        values = {tensor.name: tensor.data[0] for tensor in request.inputs}
+        found = explain(app, fay, asked, values, lambda salt: hash_inputs(salt, request))
+        it = found.explained
+        assert (it.answer, it.is_exact, found.is_compared) == ("bad", True, True)
+        assert it.base + sum(part.contribution for part in it.parts) == pytest.approx(it.probability, abs=1e-9)
+        changed = values | {change.feature: change.after for change in it.otherwise}
+        model = pickle.loads(get_artefact(played.workspace.artefacts, dossier.version.artefacts.weights.digest).read_bytes())
+        schema = FeatureSchema(version="1", features=features_of(list(values)))
+        assert it.otherwise
+        assert [str(a) for a in model.predict(to_array(schema, [values, changed]))] == ["bad", "good"]
+        told = for_person(found)
+        assert asked in told
+        assert "would have answered `good` if" in told
+        assert "percentage points" in told
+        other = parse_request(body.replace(b'"data":["', b'"data":["x', 1))
+        with pytest.raises(Conflict) as caught:
+            explain(app, fay, asked, values, lambda salt: hash_inputs(salt, other))
+        assert caught.value.code == "other_input"
+        with pytest.raises(Denied):
+            explain(app, eve, asked, values, lambda salt: hash_inputs(salt, request))
+
+
+def refused_applicant(played: Played) -> tuple[str, InferRequest, bytes]:
+    """Return a prediction that said no, and the request behind it: the one whose salted hash is on record."""
+    made = [json.loads(s.raw)["data"] for s in Events(played.workspace.ledger, "main").scan() if s.kind == "prediction.made.v1"]
+    refused = next(data for data in made if data["output"] is False and data["outcome"] == "released" and data["version"] == SECOND)
+    columns = features_of(["checking_status", "duration_months", "credit_history", "savings"])
+    for row in split_rows(load_rows())["applicants"]:
+        values = [row[c.name] if c.datatype == "BYTES" else float(row[c.name]) for c in columns]
+        inputs = [{"name": c.name, "shape": [1], "datatype": c.datatype, "data": [v]} for c, v in zip(columns, values, strict=True)]
+        body = dump_json({"inputs": inputs})
+        request = parse_request(body)
+        if hash_inputs(bytes.fromhex(refused["input_salt"]), request) == refused["input_hash"]:
+            return refused["prediction"], request, body
+    raise AssertionError("no applicant of the story was refused")

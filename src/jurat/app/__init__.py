@@ -29,6 +29,7 @@
 `measure_people` what it gives each group · `trials` what it does with rows that are a little wrong
 `scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
 `artefacts`  content-addressed bytes
+`release`    what leaves for a stage: bytes, and the word to deploy
 `request_stats` how people answer requests, in the open
 `rollouts`   a step of a rollout, measured and judged; a roll-back, seen to take effect
 `gate_check` a gate, checked and previewed · `gate_reports` JUnit and SARIF of it

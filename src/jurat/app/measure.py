@@ -25,6 +25,7 @@ from typing import Final
 
 import msgspec
 
+from jurat.app.explained import Explained
 from jurat.core.digests import check_digest, short
 from jurat.core.errors import Denied, JuratError, Malformed, NotFound, Tampered, Unavailable
 from jurat.core.jsonio import dump_json, load_json
@@ -85,9 +86,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child writes: a measurement, or why there is none."""
+    """What a child writes: a measurement or an explanation, or why there is none."""
 
     measurement: Measurement | None = None
+    explained: Explained | None = None
     family: str = ""
     detail: str = ""
     hint: str = ""
@@ -139,22 +141,30 @@ def measure(
 def carry_out(order: Order) -> Measurement:
     """Return what the child finds. Raises as `measure`."""
     began = time.monotonic()
-    answer, exit_code = _run(order)
+    found = run_child(order, "jurat.app.measure_child").measurement
+    if found is None:
+        raise Malformed("the measuring process answered nothing", code="measurement_failed")
+    return msgspec.structs.replace(found, duration_s=time.monotonic() - began)
+
+
+def run_child(order: Order, module: str) -> Outcome:
+    """Return what a child of that module found. Raises as `measure`; nothing is left running."""
+    answer, exit_code = _run(order, module)
     if exit_code != 0 or not answer:
         raise _failure(order, exit_code)
     outcome = load_json(answer, Outcome, what="the measuring process's answer")
-    if outcome.measurement is not None:
-        return msgspec.structs.replace(outcome.measurement, duration_s=time.monotonic() - began)
+    if not outcome.family:
+        return outcome
     family = _FAMILIES.get(outcome.family, Malformed)
     raise family(outcome.detail, hint=outcome.hint, code=outcome.code, reasons=outcome.reasons)
 
 
-def _run(order: Order) -> tuple[bytes, int]:
+def _run(order: Order, module: str) -> tuple[bytes, int]:
     with tempfile.TemporaryDirectory(prefix="jurat-measure-") as empty:
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         environment |= dict.fromkeys(_ONE_THREAD, "1") | {"LANG": "C.UTF-8", "HOME": empty}
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jurat.app.measure_child"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # may quote data; what went wrong comes back in the outcome

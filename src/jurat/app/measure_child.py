@@ -17,12 +17,12 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,19 +49,25 @@ _NO_SCORES: Final = NotEnoughData("the model gives no probabilities")
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 Row = dict[str, str]
+AnyOrder = TypeVar("AnyOrder", bound=Order)
 
 
 def main() -> int:
     """Write the outcome of the order on stdin to stdout; return the exit code."""
+    return serve(Order, lambda order, network: Outcome(measurement=_measure(order, network)))
+
+
+def serve(kind: type[AnyOrder], work: Callable[[AnyOrder, str], Outcome]) -> int:
+    """Read an order, give up what its work will not need, do it, and write the outcome; return the exit code."""
     answer_fd = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever prints from here on speaks to nobody
-    order = load_json(sys.stdin.buffer.read(), Order, what="order")
+    order = load_json(sys.stdin.buffer.read(), kind, what="order")
     network = "none" if give_up_network() else "not isolated: the kernel does not allow it"
     _limit(resource.RLIMIT_AS, order.address_space_bytes, order.address_space_bytes)
     _limit(resource.RLIMIT_CPU, order.processor_s, order.processor_s + 1)  # the signal first, so that the parent knows why
     _limit(resource.RLIMIT_CORE, 0, 0)
     try:
-        outcome = Outcome(measurement=_measure(order, network))
+        outcome = work(order, network)
     except JuratError as error:
         reasons = error.fields.get("reasons", [])
         outcome = Outcome(
@@ -94,22 +100,27 @@ def _limit(what: int, soft: int, hard: int) -> None:
     resource.setrlimit(what, (soft, hard))
 
 
+def limit_files() -> None:
+    """From here on this process writes no file."""
+    _limit(resource.RLIMIT_FSIZE, 0, 0)
+
+
 def _measure(order: Order, network: str) -> Measurement:
     began = time.monotonic()
     artefact, definitions = read_artefact(Path(order.artefact)), read_artefact(Path(order.features))
     verify_loadable(artefact, order.artefact_digest)
     schema = parse_features(definitions)
     dataset = read_artefact(Path(order.dataset))
-    rows = _read_rows(dataset, [order.label, *order.protected])
+    rows = read_rows(dataset, [order.label, *order.protected])
     actual = _labels(rows, order)
     inputs = to_array(schema, rows)
 
-    _import_libraries(artefact)
-    _limit(resource.RLIMIT_FSIZE, 0, 0)
-    with _step("loading it"), warnings.catch_warnings(record=True) as warned:
+    import_libraries(artefact)
+    limit_files()
+    with step("loading it"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         model = pickle.loads(artefact)  # noqa: S301 - these very bytes were scanned above
-    with _step("predicting"), warnings.catch_warnings():
+    with step("predicting"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         answers = np.array([str(answer) for answer in np.ravel(model.predict(inputs))])
         if answers.shape != actual.shape or not set(answers.tolist()) <= set(actual.tolist()):
@@ -148,15 +159,15 @@ def _measure(order: Order, network: str) -> Measurement:
     )
 
 
-def _import_libraries(artefact: bytes) -> None:
+def import_libraries(artefact: bytes) -> None:
     """Import what the artefact is made of: modules of our own list, some of which want a file while they are imported."""
     for module in sorted({name.rpartition(".")[0] for name in scan(artefact).globals}):
-        with _step("importing its libraries"):
+        with step("importing its libraries"):
             importlib.import_module(module)
 
 
 @contextmanager
-def _step(doing: str) -> Iterator[None]:
+def step(doing: str) -> Iterator[None]:
     """What the model raises becomes `Malformed`, with the step and the kind of error; its words may quote data and are left out."""
     try:
         yield
@@ -174,7 +185,7 @@ def _step(doing: str) -> Iterator[None]:
         ) from None
 
 
-def _read_rows(raw: bytes, needed: Sequence[str]) -> list[Row]:
+def read_rows(raw: bytes, needed: Sequence[str]) -> list[Row]:
     try:
         reader = csv.DictReader(StringIO(raw.decode(), newline=""), strict=True)
         rows = [row for row, _ in zip(reader, range(_MAX_ROWS + 1), strict=False)]
