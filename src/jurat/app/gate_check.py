@@ -40,8 +40,8 @@ def check_gate(app: App, token: str, version_name: str, stage: str) -> Checked:
         NotFound, Conflict, Malformed: no such version, no gates there, no such stage.
     """
     command = commands.CheckGate(version=version_name, stage=stage)
+    known(app, token)
     with app.store.reading() as state:
-        known(app, token)
         version = known_version(state, version_name)
         wanted = policies_to_ask(state, version, parse_stage(stage))
     if wanted:

@@ -143,3 +143,35 @@ def retire(session: Session, version: str, reason: str) -> None:
 
 from jurat.cli import model_history as _model_history  # noqa: E402, F401 - its verbs join the noun above
 from jurat.cli import model_register as _model_register  # noqa: E402, F401
+
+
+@model.verb("fetch", example="jurat model fetch credit@1.1.0 weights model.pkl --for production --purpose 'deploy to cluster-eu-1'")
+@click.argument("version")
+@click.argument("artefact")
+@click.argument("to", type=click.Path(path_type=Path))
+@click.option("--for", "stage", required=True, metavar="STAGE", help="What for: its gates must pass.")
+@click.option("--purpose", required=True, help="Why.")
+@click.pass_obj
+def fetch(session: Session, version: str, artefact: str, to: Path, stage: str, purpose: str) -> None:
+    """Copy an artefact of a version, such as its `weights`, to a new file. For production only what passed its gates; on record."""
+    from jurat.app.release import fetch_artefact
+
+    token = session.token()
+    with session.app() as app:
+        session.done(fetch_artefact(app, token, version, artefact, stage, purpose, to))
+
+
+@model.verb("authorize", example="jurat model authorize credit@1.1.0 production cluster-eu-1/credit --for 10min")
+@click.argument("version")
+@click.argument("stage")
+@click.argument("target")
+@click.option("--for", "lifetime", default="10min", show_default=True, metavar="DURATION", help="How long it holds, up to 15min.")
+@click.pass_obj
+def authorize(session: Session, version: str, stage: str, target: str, lifetime: str) -> None:
+    """Give a signed word that exactly this version may be put to work in a stage, at a target. Shown once; on record."""
+    from jurat.app.release import authorize_deployment
+    from jurat.core.units import parse_duration_s
+
+    token = session.token()
+    with session.app() as app:
+        session.done(authorize_deployment(app, token, version, stage, target, parse_duration_s(lifetime)))

@@ -7,6 +7,7 @@ Only evidence on this very digest counts. An approval counts only for exactly wh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from jurat.core.clock import parse_at, to_ns
@@ -115,7 +116,12 @@ def gates_in_force(state: State, to_stage: Stage) -> tuple[GateFile, str]:
         what = "no gate file is in force" if row is None else f"no gate stands before `{to_stage}`"
         raise Conflict(f"{what}, and no gates is not a pass", hint="apply one: `jurat gate apply gates.yaml --reason '…'`", code="no_gates")
     # Roles were checked when the file was applied; one that vanished from the policies since has no holders, and fails there.
-    return parse_gates(row.source, roles=None), row.digest
+    return _read_once(row.source), row.digest
+
+
+@lru_cache(maxsize=64)  # a file is read many times at each check, and never changes
+def _read_once(source: str) -> GateFile:
+    return parse_gates(source, roles=None)
 
 
 def approver_roles(state: State, to_stage: Stage) -> list[str]:
