@@ -1,5 +1,5 @@
 # Everything that a developer types. `make` alone prints this help.
-# Needs: Python 3.11 or later, git, make. Everything else comes from locks/, as wheels, checked by hash.
+# Needs: Python 3.11 or later, git, make. Everything else comes from locks/, as wheels (all but Spark), checked by hash.
 
 PYTHON ?= python3
 VENV   := .venv
