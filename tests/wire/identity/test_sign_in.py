@@ -24,8 +24,13 @@ from jurat.cli.main import run
 from jurat.cli.session import Session
 from jurat.core.errors import Conflict, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.files import write_secret
+from jurat.domain.commands import GrantRole, IssueToken, RegisterPrincipal
 from jurat.domain.commands_identity import InviteIdentity, RegisterProvider, RemoveProvider
+from jurat.domain.events import decode_event
+from jurat.domain.facts import ActDenied
 from jurat.domain.facts_identity import IdentityLinked
+from jurat.domain.roles import expiry
+from jurat.domain.values import PrincipalType
 
 CALLBACK = f"{PUBLIC}/login/callback"
 
@@ -42,10 +47,10 @@ def invite(site: IdentitySite, name: str, lifetime_s: float = 600.0) -> str:
     return act(site.app, site.operator, InviteIdentity(principal=site.ids[name], lifetime_s=lifetime_s)).reply["invitation"]
 
 
-def come_back(site: IdentitySite, browser: Browser, account: str, invitation: str = "") -> str:
+def come_back(site: IdentitySite, browser: Browser, account: str, invitation: str = "", at: str = "corporate") -> str:
     """Sign in up to the address that the provider sends us back to."""
     query = f"?{urlencode({'invitation': invitation})}" if invitation else ""
-    begun = browser.go(f"{PUBLIC}/login/corporate{query}")
+    begun = browser.go(f"{PUBLIC}/login/{at}{query}")
     assert begun.status == 303
     return browser.sign_in(begun.location, account, CALLBACK)
 
@@ -90,6 +95,48 @@ def test_an_invitation_is_for_one_person_once_and_ends(site: IdentitySite, corpo
     assert third.go(come_back(site, third, "late", late)).status == 401
     with pytest.raises(Conflict, match="process"):
         invite(site, "pipe")
+
+
+def test_a_directorys_person_signs_in_the_first_time_without_an_invitation(site: IdentitySite, corporate: Provider) -> None:
+    """The directory of that very provider has said whose account it is; nobody else's directory has a say."""
+    app, operator = site.app, site.operator
+    tokens = {}
+    for name in ("okta", "foreign"):
+        service = act(app, operator, RegisterPrincipal(type=PrincipalType.SERVICE, name=name, owner=site.ids["ada"])).reply["principal"]
+        ends = expiry(app.clock.now_ns(), 3600)
+        act(app, operator, GrantRole(principal=service, role="provisioner", reason="test", expires_at=ends))
+        tokens[name] = act(app, operator, IssueToken(principal=service, lifetime_s=3600)).reply["token"], service
+
+    def provision(directory: str, user: str, method: str = "POST", path: str = "/scim/v2/Users", **changes: Any) -> str:
+        body = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": user, "externalId": user, **changes}
+        said = site.ask(method, path, headers={"authorization": f"Bearer {tokens[directory][0]}"}, body=body)
+        assert said.status in (200, 201), said.raw
+        return str(said.body["id"])
+
+    with provider() as staff:
+        register = RegisterProvider(provider="staff", issuer=staff.issuer, client_id="jurat", reason="test", directory=tokens["okta"][1])
+        act(app, operator, register)
+        write_secret(app.workspace.keys / login.secret_file_name("staff"), SECRET.encode() + b"\n")
+        eve = provision("okta", "eve-at-work")
+        provision("foreign", "mallory-at-work")
+        for account, at in (("nobody-at-work", "staff"), ("mallory-at-work", "staff"), ("eve-at-work", "corporate")):
+            page = Browser(site.one)
+            assert "account_unknown" in page.go(come_back(site, page, account, at=at)).text, (account, at)
+        browser = Browser(site.one)
+        assert browser.go(come_back(site, browser, "eve-at-work", at="staff")).status == 200
+        assert eve in browser.go(f"{PUBLIC}/api/v1/sessions").text
+        app.settle()
+        linked = [decode_event(stored.raw).data for stored in app.events.scan(kinds=["identity.linked.v1"])]
+        assert [fact.by for fact in linked if isinstance(fact, IdentityLinked) and fact.principal == eve] == ["directory"]
+        provision("okta", "eve-at-work", "PUT", f"/scim/v2/Users/{eve}", active=False)
+        assert browser.go(f"{PUBLIC}/api/v1/sessions").status == 401, "what was open is over"
+        again = Browser(site.one)
+        page = again.go(come_back(site, again, "eve-at-work", at="staff"))
+        assert (page.status, '"suspended"' in page.text) == (401, True), page.text
+        app.settle()
+        tried = [decode_event(stored.raw) for stored in app.events.scan(kinds=["act.denied.v1"])]
+        assert any(e.actor.principal == eve and isinstance(e.data, ActDenied) and e.data.by == "identity" for e in tried)
+        act(app, operator, RemoveProvider(provider="staff", reason="test"))
 
 
 def test_what_comes_back_crooked_lets_nobody_in_and_is_used_up(site: IdentitySite, corporate: Provider) -> None:
