@@ -10,6 +10,7 @@ import msgspec
 
 from jurat.core import errors
 from jurat.core.errors import JuratError
+from jurat.web.openapi_doors import DOORS
 from jurat.web.shapes import PROBLEM_TYPE
 from jurat.web.table import Route
 
@@ -43,7 +44,7 @@ def make_document(routes: Sequence[Route]) -> dict[str, Any]:
             "summary": "Who may do what with which model, data set or decision; every act and every refusal on record.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**paths, **_INGEST, **_PUBLIC},
+        "paths": {**paths, **_INGEST, **_PUBLIC, **DOORS},
         "components": {
             "schemas": components,
             "responses": {_response_name(status): _problem_response(text) for status, text in _problems().items()},

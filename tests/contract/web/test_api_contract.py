@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from starlette.responses import Response
+from starlette.routing import Route as Path
 from starlette.routing import Router
 from tests.contract.web.conftest import Live
 from tests.scenes.asgi_client import Reply, call
@@ -64,6 +65,20 @@ def door(live: Live) -> Live:
 def test_whatever_is_sent_the_answer_is_as_documented(case: schemathesis.Case, door: Live) -> None:
     role = "auditor" if case.method == "GET" else "operator"
     case.call_and_validate(checks=CHECKS, headers={"authorization": f"Bearer {door.tokens[role]}"})
+
+
+def test_every_door_beside_the_table_is_in_the_document(live: Live) -> None:
+    inner: Any = make_asgi(live.app)
+    while not isinstance(inner, Router):
+        inner = inner._inner
+    doors = ("/oauth/", "/login/", "/logout", "/auth/", "/access/v1/", "/.well-known/")
+    routes = [route for route in inner.routes if isinstance(route, Path)]
+    here = {(route.path, m) for route in routes if route.path.startswith(doors) for m in route.methods or () if m != "HEAD"}
+    scim = {route.path for route in routes if route.path.startswith("/scim/v2/")} - {"/scim/v2/{rest:path}"}
+    paths = make_document(ROUTES)["paths"]
+    assert len(here) > 20
+    assert here == {(path, method.upper()) for path, item in paths.items() if path.startswith(doors) for method in item}
+    assert scim == {path for path in paths if path.startswith("/scim/v2/")}
 
 
 def done(reply: Reply) -> Any:
