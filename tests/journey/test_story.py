@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from jurat.app.artefacts import get_artefact
 from jurat.app.card import check_card, make_card, make_sheet, record_documentation, render
 from jurat.app.explain import explain, for_person
 from jurat.app.features import FeatureSchema, to_array
+from jurat.app.performance_report import SEGMENTS, as_html, as_markdown, report_performance
 from jurat.app.wiring import open_app
 from jurat.core.errors import Conflict, Denied, Malformed
 from jurat.core.jsonio import dump_json
@@ -343,3 +346,32 @@ def refused_applicant(played: Played) -> tuple[str, InferRequest, bytes]:
         if hash_inputs(bytes.fromhex(refused["input_salt"]), request) == refused["input_hash"]:
             return refused["prediction"], request, body
     raise AssertionError("no applicant of the story was refused")
+
+
+def test_the_report_counts_what_the_ledger_holds_and_asking_is_on_record(played: Played) -> None:
+    stored = [(s.kind, json.loads(s.raw)) for s in Events(played.workspace.ledger, "main").scan()]
+    asked = [e for kind, e in stored if kind == "prediction.requested.v1"]
+    fay, eve, now = played.players["fay"].token, played.players["eve"].token, datetime.now(UTC)
+    with open_app(played.workspace) as app:
+        found = {by: report_performance(app, fay, "credit", now - timedelta(days=9), now, by) for by in SEGMENTS}
+        for by, value_of in {"version": lambda e: e["data"]["version"], "caller": lambda e: e["actor"]["principal"]}.items():
+            assert {s.segment: s.asked for s in found[by].segments} == dict(Counter(map(value_of, asked)))
+        for report in found.values():
+            assert sum(s.overridden for s in report.segments) == sum(kind == "prediction.overridden.v1" for kind, _ in stored)
+            outcomes = Counter(e["data"]["outcome"] for kind, e in stored if kind == "prediction.made.v1")
+            assert sum(s.abstained for s in report.segments) == outcomes["abstained"]
+        assert report_performance(app, fay, "credit", now - timedelta(days=9), now - timedelta(days=8)).segments == []
+        assert report_performance(app, fay, "another", now - timedelta(days=9), now).segments == []
+        with pytest.raises(Malformed):
+            report_performance(app, fay, "credit", now, now - timedelta(days=1))
+        with pytest.raises(Malformed, match="segments by `sex`"):
+            report_performance(app, fay, "credit", now - timedelta(days=9), now, "sex")
+        with pytest.raises(Denied):
+            report_performance(app, eve, "credit", now - timedelta(days=9), now)
+        app.settle()
+        read = [json.loads(s.raw)["data"]["question"] for s in app.events.scan(kinds=["records.read.v1"])]
+        assert any(question.startswith("performance of credit by day") for question in read)
+    page = as_html(found["version"])
+    assert "<script" not in page
+    assert SECOND in page
+    assert as_markdown(found["version"]).count("█") == 20

@@ -35,6 +35,7 @@
 `gate_check` a gate, checked and previewed · `gate_reports` JUnit and SARIF of it
 `python_policies` policies in Python, asked; `policy_child` the process in which
 `explain`    one prediction explained · `explain_child` the process that asks the model · `explained` the numbers
+`performance_report` how models did over a time, by segment
 `card`       model cards and data sheets: made, checked, recorded · `card_formats` `mlbom` `croissant` as others read them
 `soak`       evidence: what the ledger's own predictions say about a version in staging
 

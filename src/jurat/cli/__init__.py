@@ -20,6 +20,7 @@
 `erase`      erasure: request, approve, run, certificate
 `retention`  retention and hold: show, apply, run; place, release
 `explain`    one prediction, explained to the person concerned
+`report`     report: performance by segment
 `card`       card: make, sheet, check, record
 `mlflow`     MLflow: list, bind, protect, guard, import-run
 `gaps`       the gap report, shown

@@ -36,6 +36,7 @@ NOUNS: Final[dict[str, Noun]] = {
     "case": Noun("case", WORK, "Predictions that wait for a person"),
     "ask": Noun("ask", LEDGER, "What happened, why, and who was responsible"),
     "explain": Noun("explain", LEDGER, "Why one prediction came out as it did, for the person concerned"),
+    "report": Noun("report", LEDGER, "How a model did over a time, by segment"),
     "events": Noun("events", LEDGER, "Read the ledger, newest first"),
     "sql": Noun("events", LEDGER, "Ask the ledger in SQL"),
     "log": Noun("log", LEDGER, "The logs and their checkpoints"),
