@@ -68,7 +68,11 @@ def site() -> Iterator[Site]:
                 found.act(
                     "operator",
                     commands.RegisterSystem(
-                        system="credit-decisions", purpose="loans", owner=ids["product_owner"], risk_tier=RiskTier.HIGH, affected_persons="applicants"
+                        system="credit-decisions",
+                        purpose="loans",
+                        owner=ids["product_owner"],
+                        risk_tier=RiskTier.HIGH,
+                        affected_persons="applicants",
                     ),
                 )
                 yield found

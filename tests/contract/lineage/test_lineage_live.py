@@ -41,7 +41,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("credit-model")
     (folder / "train.py").write_text(TRAIN.replace("BIAS", "0"))
     (folder / "requirements.lock").write_text(LOCK)
-    (folder / "features.json").write_text('{"version":"1.0.0","features":[{"name":"age","datatype":"INT64"},{"name":"amount","datatype":"INT64"}]}')
+    (folder / "features.json").write_text(
+        '{"version":"1.0.0","features":[{"name":"age","datatype":"INT64"},{"name":"amount","datatype":"INT64"}]}'
+    )
     (folder / "serving.json").write_text("{}")
     (folder / ".gitignore").write_text("model.json\ndata.csv\nsheet.json\n")
     git(folder, "init", "--quiet")
@@ -140,7 +142,7 @@ def test_other_bytes_under_a_name_and_odd_names_are_refused(site: Site, reposito
     again = register(jurat, repository, credit, "--weights", str(other))
     assert again.code == 4
     assert "a version never changes" in again.err
-    for name in ("cre/dit@1.0.0", "сredit@1.0.0", "c" * 10_000 + "@1.0.0", "credit@1", "credit@../1.0.0", "@1.0.0"):  # noqa: RUF001
+    for name in ("cre/dit@1.0.0", "сredit@1.0.0", "c" * 10_000 + "@1.0.0", "credit@1", "credit@../1.0.0", "@1.0.0"):
         assert register(jurat, repository, name).code == 2, name
     with site.app.store.reading() as state:
         assert not [v for v in state.find(rows.Version) if v.model != "credit"]
@@ -202,7 +204,9 @@ def test_openlineage_events_join_the_graph(site: Site, credit: str, jurat) -> No
     assert client.post("/api/v1/lineage", json=event).status_code == 401
     person = {"authorization": f"Bearer {site.tokens['data_scientist']}"}
     assert client.post("/api/v1/lineage", json=event, headers=person).status_code == 403
-    assert client.post("/api/v1/lineage", content=b"x" * 2_000_000, headers=headers | {"content-type": "application/json"}).status_code == 413
+    assert (
+        client.post("/api/v1/lineage", content=b"x" * 2_000_000, headers=headers | {"content-type": "application/json"}).status_code == 413
+    )
 
 
 def test_predictions_by_data_follow_derived_data_and_not_measurements(site: Site, credit: str, jurat) -> None:
@@ -230,7 +234,9 @@ def test_what_changed_between_two_versions(site: Site, repository: Path, credit:
     assert set(said["same"]) == {"training_data", "feature_definitions", "serving_configuration"}
 
 
-def test_a_version_is_made_again_with_the_same_digest_or_what_differs_is_said(site: Site, repository: Path, credit: str, tmp_path: Path, jurat) -> None:
+def test_a_version_is_made_again_with_the_same_digest_or_what_differs_is_said(
+    site: Site, repository: Path, credit: str, tmp_path: Path, jurat
+) -> None:
     script = tmp_path / "reproduce.sh"
     assert jurat("--as", "data_scientist", "model", "reproduce", credit, "-o", str(script)).code == 0
     environment = {**os.environ, "JURAT_PYTHON": sys.executable}
@@ -249,7 +255,9 @@ def test_a_version_is_made_again_with_the_same_digest_or_what_differs_is_said(si
     assert "package numpy: registered with 1.26.4" in other.stderr
 
 
-def test_a_reference_is_read_and_what_was_never_read_passes_no_gate(site: Site, repository: Path, credit: str, tmp_path: Path, jurat) -> None:
+def test_a_reference_is_read_and_what_was_never_read_passes_no_gate(
+    site: Site, repository: Path, credit: str, tmp_path: Path, jurat
+) -> None:
     weights = tmp_path / "far.json"
     weights.write_text('{"far":1}')
     said = register(jurat, repository, "far@1.0.0", "--reference", f"weights={weights.as_uri()}")
@@ -278,10 +286,33 @@ def test_assets_are_versioned_as_models_are(site: Site, credit: str, tmp_path: P
     again = jurat(*new, "prompt/greeting@1.0.0", str(prompt), "--system", "credit-decisions")
     assert again.code == 4
     assert "a version never changes" in again.err
-    for name in ("poem/x@1.0.0", "prompt/a/b@1.0.0", "prompt/grееting@1.0.0", "prompt/x@latest", "prompt/" + "x" * 10_000 + "@1.0.0"):  # noqa: RUF001
+    for name in ("poem/x@1.0.0", "prompt/a/b@1.0.0", "prompt/grееting@1.0.0", "prompt/x@latest", "prompt/" + "x" * 10_000 + "@1.0.0"):
         assert jurat(*new, name, str(prompt), "--system", "credit-decisions").code == 2, name
     assert jurat(*new, "agent/b@1.0.0", str(agent), "--system", "credit-decisions", "--uses", "version:none@1.0.0").code == 4
     down = told(jurat("--as", "data_scientist", "lineage", "downstream", "loans@v1", "--debug", "--json"))
     assert down["nodes"]["asset:agent/helper@1.0.0"] == 2
     assert facts_lineage.AssetRegistered  # the mechanism is one: four kinds, one table
     assert len(told(jurat("--as", "data_scientist", "asset", "list", "--json"))) == 2
+
+
+def test_what_is_in_production_and_nobodys_is_reported(site: Site, credit: str, jurat) -> None:
+    """Nothing has reached production here; a version that is put there by hand in the state is used by nobody, since long ago."""
+    assert "was used and reviewed" in jurat("--as", "data_scientist", "model", "zombies").out
+    assert jurat("--as", "data_scientist", "model", "zombies", "--days", "0").code == 2
+
+
+def test_recall_over_the_command_line_lists_versions_and_says_why_no_gate_passes(site: Site, credit: str, jurat) -> None:
+    said = told(jurat("--as", "data_owner", "data", "recall", "loans@v1", "--reason", "consent was withdrawn", "--json"))
+    assert credit in [each["affected"]["version"] for each in said["reopened"]]
+    refused = jurat("--as", "data_scientist", "data", "recall", "loans@v1", "--reason", "x")
+    assert refused.code == 3
+    assert "`data:loans@v1` was recalled" in jurat("--as", "data_owner", "advisory", "list").out
+    change = said["change"]["change"]
+    assert credit in jurat("--as", "data_scientist", "advisory", "show", change).out
+    assert jurat("--as", "compliance_officer", "advisory", "clear", change, "--reason", "a mistake").code == 0
+    flawed = told(
+        jurat(
+            "--as", "compliance_officer", "advisory", "add", "scikit-learn@<1.5.1", "--id", "CVE-2024-5206", "--reason", "leaks", "--json"
+        )
+    )
+    assert credit in [each["affected"]["version"] for each in flawed["reopened"]]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version as PEP440
+from packaging.version import Version as Pep440
 from tests.unit.domain.law import Law, digest
 
 from jurat.core.errors import Conflict, Denied, Malformed
@@ -62,7 +62,9 @@ def approved(law: Law) -> str:
 
 
 def unmet(law: Law, stage: Stage) -> list[str]:
-    return [c.reason for c in check_gates(law.state, version(law), stage, law.now_ns).clauses if c.gate == "upstream" and c.verdict != "pass"]
+    return [
+        c.reason for c in check_gates(law.state, version(law), stage, law.now_ns).clauses if c.gate == "upstream" and c.verdict != "pass"
+    ]
 
 
 def test_a_recall_lists_and_reopens_what_rested_on_it_and_tells_the_owner(law: Law) -> None:
@@ -128,7 +130,8 @@ def test_what_is_learnt_later_counts_too(law: Law) -> None:
         "ada",
         asked.RecordLineage(
             run_id="r1", job="etl/clean", state="COMPLETE", at="2026-11-25T10:00:00Z", producer="p", body_digest=digest("1"),
-            inputs=[{"namespace": "n", "name": "x", "digest": digest("9")}], outputs=[{"namespace": "m", "name": "y", "digest": loans.digest}],
+            inputs=[{"namespace": "n", "name": "x", "digest": digest("9")}],
+            outputs=[{"namespace": "m", "name": "y", "digest": loans.digest}],
         ),
     )  # fmt: skip
     assert len(unmet(law, Stage.STAGING)) == 1
@@ -209,10 +212,10 @@ VERSIONS = st.builds(
 
 @given(VERSIONS, VERSIONS, st.sampled_from(["<=", ">=", "==", "!="]))
 def test_versions_are_ordered_as_pep_440_orders_them(one: str, other: str, operator: str) -> None:
-    expected = {"<=": PEP440(one) <= PEP440(other), ">=": PEP440(one) >= PEP440(other)}
-    equal = PEP440(one) == PEP440(other)
+    expected = {"<=": Pep440(one) <= Pep440(other), ">=": Pep440(one) >= Pep440(other)}
+    equal = Pep440(one) == Pep440(other)
     assert is_in_range(one, f"{operator}{other}") is {**expected, "==": equal, "!=": not equal}[operator]
-    assert is_in_range(one, f"<{other}") is (PEP440(one) < PEP440(other))
+    assert is_in_range(one, f"<{other}") is (Pep440(one) < Pep440(other))
 
 
 def test_a_range_means_what_packaging_says() -> None:
