@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.scenes.keeping import INFERENCE, Kept, files_with, make_kept, opened
 
 from jurat.app.bootstrap import remove_workspace
 from jurat.app.erase import approve_erasure, run_erasure, take_certificate
+from jurat.app.mirroring import push_archive
 from jurat.app.records import ask_sql, take_proof
 from jurat.app.tree import Tree
 from jurat.app.wiring import App
@@ -35,6 +37,7 @@ from jurat.ledger.gone import read_gone, unmask
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import events_directory, log_keys_file
 from jurat.ledger.manifest import read_manifest
+from jurat.ledger.objects import ObjectStore
 from jurat.ledger.prove import prove_event, verify_evidence
 from jurat.ledger.stored import StoredEvent
 from jurat.store.cluster import cluster_elsewhere
@@ -131,6 +134,31 @@ def test_an_erasure_beside_a_serving_tree_makes_the_worker_let_go_and_go_on(kept
         assert Path(f"/proc/{worker}/fd").exists(), "the same process"
         with pytest.raises(Conflict, match="another process keeps"):  # has taken the archive up again
             Follower(app.workspace.ledger, "main")
+
+
+def test_the_certificate_names_the_mirrors_that_may_hold_it_and_the_next_push_takes_it_away(kept: Kept, tmp_path: Path) -> None:
+    mirror = f"file://{tmp_path}/mirror"
+    with opened(kept) as app:
+        victim, *_ = kept.record(5)
+        stored = app.events.find_prediction(victim)[0]
+        reader = kept.auditor(app)
+        push_archive(app, reader, mirror)
+        assert ObjectStore(mirror).below("events").names(), "what was recorded a moment ago is there, too"
+        in_mirror = [path for path in (tmp_path / "mirror").rglob("*.parquet") if holds(path, stored)]
+        assert in_mirror
+        done = run_erasure(app, kept.tokens["operator"], kept.approved(app, "subject", victim))
+        kept.erased.add(stored.raw)
+        erased = done.events[0].data
+        assert isinstance(erased, EventsErased)
+        assert erased.copies == [mirror]
+        assert all(map(Path.exists, in_mirror)), "nobody else takes it away"
+        push_archive(app, reader, mirror)
+        assert not any(holds(path, stored) for path in (tmp_path / "mirror").rglob("*.parquet"))
+
+
+def holds(path: Path, stored: StoredEvent) -> bool:
+    with pq.ParquetFile(path) as file:
+        return stored.raw in file.read(columns=["raw"])["raw"].to_pylist()
 
 
 def test_what_passed_through_postgresql_is_gone_from_its_files_too(kept: Kept) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from jurat.app.look import See, check, look_at
+from jurat.app.mirroring import mirrors_on_record
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.clock import from_ns
@@ -129,7 +130,8 @@ def run_erasure(app: App, token: str, request: str, *, say: Callable[[str], None
     say("searching the workspace")
     searched = _search(app, row, found)
     reach("erase_before_record")
-    done = act(app, token, FinishErasure(request=request, files=touched.written, removed=touched.removed, search=searched))
+    finish = FinishErasure(request=request, files=touched.written, removed=touched.removed, search=searched, copies=mirrors_on_record(app))
+    done = act(app, token, finish)
     unmask(_events_dir(app), request)
     app.settle()
     if row.person:  # the name went with the record just made: now its dead row, too

@@ -137,12 +137,21 @@ def run(session: Session, name: str) -> None:
     assert isinstance(fact, EventsErased)
     if session.as_json:
         show_json(
-            {"certificate": done.events[0].id, "events": fact.count, "files": fact.files, "removed": fact.removed, "search": fact.search}
+            {
+                "certificate": done.events[0].id,
+                "events": fact.count,
+                "files": fact.files,
+                "removed": fact.removed,
+                "search": fact.search,
+                "copies": fact.copies,
+            }  # fmt: skip
         )
         return
     found = f"nothing in {fact.search.files} files, {fact.search.size_bytes} bytes and {fact.search.archive_rows} rows"
     pairs = [("erased", str(fact.count)), ("written anew", str(len(fact.files))), ("deleted", str(len(fact.removed))), ("search", found)]
-    show_fields(session, [*pairs, ("certificate", done.events[0].id)])
+    show_fields(session, [*pairs, *(("copy in", url) for url in fact.copies), ("certificate", done.events[0].id)])
+    for url in fact.copies:
+        session.say(f"a mirror may still hold it: jurat archive push {url}")
     session.say(f"to hand it out: jurat erase certificate {name} -o certificate.json")
 
 

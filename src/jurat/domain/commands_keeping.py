@@ -124,6 +124,7 @@ class FinishErasure(_OnWorkspace, frozen=True, kw_only=True):
     files: list[str]
     removed: list[str]
     search: Search
+    copies: list[str] = []
 
 
 class RecordExpiry(_OnWorkspace, frozen=True, kw_only=True):

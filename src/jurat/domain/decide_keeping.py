@@ -151,7 +151,7 @@ def finish_erasure(state: State, command: commands.FinishErasure, context: Conte
         )
     data = facts.EventsErased(
         request=row.request, events=row.events, count=row.count, reason=row.reason, legal_basis=row.legal_basis,
-        files=command.files, removed=command.removed, search=command.search, person=row.person,
+        files=command.files, removed=command.removed, search=command.search, person=row.person, copies=command.copies,
     )  # fmt: skip
     return [context.event(data, because=[row.as_of])]
 

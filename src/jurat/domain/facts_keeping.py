@@ -91,7 +91,7 @@ class ErasureStarted(Fact, frozen=True, kw_only=True):
     count: int
 
 
-class EventsErased(Fact, frozen=True, kw_only=True):
+class EventsErased(Fact, frozen=True, kw_only=True, omit_defaults=True):  # as below
     """Content, salts and columns of these events are gone; their entries stay, and so do all proofs."""
 
     request: str
@@ -103,6 +103,7 @@ class EventsErased(Fact, frozen=True, kw_only=True):
     removed: list[str]  # deleted: what was written anew, and journal segments
     search: Search
     person: str = ""
+    copies: list[str] = []  # mirrors that were pushed to before: each may hold them until it is pushed to again
 
 
 class EventsExpired(Fact, frozen=True, kw_only=True):
