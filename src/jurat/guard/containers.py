@@ -119,7 +119,7 @@ def scan_torch_pickle(raw: bytes) -> tuple[list[str], list[str]]:
                 names.add(str(argument).replace(" ", "."))
                 if argument not in _TORCH_NAMES:
                     reasons.append(f"`{_plain(str(argument).replace(' ', '.'))}` is not what a tensor is rebuilt from (byte {at})")
-            elif opcode.name == "STOP" and at + 1 != len(raw):
+            elif opcode.name == "STOP" and at is not None and at + 1 != len(raw):
                 reasons.append(f"{len(raw) - at - 1} bytes follow the end of the pickle")
     except Exception as error:  # genops raises many kinds on a hostile file
         reasons.append(f"not a readable pickle: {type(error).__name__}")
