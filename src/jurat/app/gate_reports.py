@@ -47,7 +47,8 @@ def to_junit(checked: Checked) -> bytes:
         case = ET.SubElement(inside, "testcase", {"classname": checked.stage, "name": "gates"})
         ET.SubElement(case, "error", {"message": "no gate stands there, and no gates is not a pass"})
     ET.indent(root)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def to_sarif(checked: Checked, *, gates_uri: str = "gates.yaml") -> bytes:

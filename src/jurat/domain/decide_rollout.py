@@ -174,7 +174,8 @@ def _clause(text: str, metrics: list[Metric]) -> Clause:
     condition = parse_condition(text)
     ours = [m for m in metrics if m.name == condition.metric]
     answers = check_metrics(condition, ours, "")
-    bad = [(m.reason if m else "") or a.reason for m, a in zip([*ours] or [None], answers, strict=True) if a.verdict is not Verdict.PASS]
+    whys = [m.reason for m in ours] or [""]
+    bad = [why or a.reason for why, a in zip(whys, answers, strict=True) if a.verdict is not Verdict.PASS]
     shown = "; ".join(show_metric(m) for m in ours) or "not measured"
     return Clause(gate="rollout", condition=text, verdict=combine(a.verdict for a in answers).value, found=shown, reason="; ".join(bad))
 

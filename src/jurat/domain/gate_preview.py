@@ -36,7 +36,7 @@ _DO = {
     "automated_tests": _MEASURE,
     "bias_check": _MEASURE,
     "security_scan": _MEASURE,
-    "documentation": "jurat card make {version}",
+    "documentation": "jurat card record {version}",
     "staging_soak": "jurat model soak {version}",
 }
 
