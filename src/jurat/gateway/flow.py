@@ -166,8 +166,8 @@ async def predict(door: Door, token: str, endpoint_name: str, body: bytes, *, su
     except Exception as error:
         await _failed(door, case, guardrails, intent, error)
         raise
-    if (beside := arms.shadow_of(rollout, endpoint, new)) is not None:
-        shadow.ask_beside(door, case, request, beside, segment)
+    if rollout is not None and (beside := arms.shadow_of(rollout, endpoint, new)) is not None:
+        shadow.ask_beside(door, case, request, beside, rollout.rollout, segment)
     return Answer(_body(case, request, response, verdict, place, latency_ms, guardrails), case.prediction, guardrails)  # (12)
 
 

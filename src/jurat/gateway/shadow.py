@@ -24,17 +24,17 @@ TIMEOUT_S: Final = 2.0
 _under_way: set[asyncio.Task[None]] = set()
 
 
-def ask_beside(door: Door, case: Case, request: v2.InferRequest, arm: Arm, segment: str) -> bool:
+def ask_beside(door: Door, case: Case, request: v2.InferRequest, arm: Arm, rollout: str, segment: str) -> bool:
     """Begin to ask the version in the shadow; return whether it is asked at all. Waits for nothing."""
     if len(_under_way) >= AT_ONCE:
         return False
-    task = asyncio.create_task(_ask(door, case, request, arm, segment))
+    task = asyncio.create_task(_ask(door, case, request, arm, rollout, segment))
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)
     return True
 
 
-async def _ask(door: Door, case: Case, request: v2.InferRequest, arm: Arm, segment: str) -> None:
+async def _ask(door: Door, case: Case, request: v2.InferRequest, arm: Arm, rollout: str, segment: str) -> None:
     began_s = door.now_s()
     output, confidence, failure = None, None, ""
     assert arm.version is not None
@@ -55,7 +55,7 @@ async def _ask(door: Door, case: Case, request: v2.InferRequest, arm: Arm, segme
     except (JuratError, TimeoutError, OSError) as error:
         failure = error.code if isinstance(error, JuratError) else type(error).__name__
     data = PredictionShadowed(
-        prediction=case.prediction, rollout=arm.endpoint.as_of, endpoint=case.endpoint.endpoint, version=arm.version.version,
+        prediction=case.prediction, rollout=rollout, endpoint=case.endpoint.endpoint, version=arm.version.version,
         version_digest=arm.version.digest, output=None if failure else output, confidence=None if failure else confidence,
         latency_ms=round((door.now_s() - began_s) * 1e3, 3), failure=failure, segment=segment,
     )  # fmt: skip

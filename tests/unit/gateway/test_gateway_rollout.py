@@ -132,6 +132,7 @@ def test_the_shadow_answers_on_record_only(world: World, models: TwoModels) -> N
     assert found.body["parameters"]["version"] == "credit@1.1.0"
     beside = world.ledger.only("prediction.shadowed.v1").data
     assert (beside.version, beside.output, beside.failure, beside.prediction) == ("credit@1.2.0", True, "", found.prediction)  # type: ignore[attr-defined]
+    assert beside.rollout == "rol_1"  # type: ignore[attr-defined]
     assert world.ledger.kinds.count("prediction.made.v1") == 1
 
 
