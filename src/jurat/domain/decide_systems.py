@@ -115,7 +115,8 @@ def check_owner(state: State, owner: str) -> None:
 def _used(state: State, text: str) -> str:
     """Return the event that made what an asset uses."""
     sort, _, name = lineage.check_node(text).partition(":")
-    row: type[rows.Row] | None = {lineage.DATA: rows.Dataset, lineage.VERSION: rows.Version, lineage.ASSET: rows.Asset}.get(sort)
+    known: dict[str, type[rows.Row]] = {lineage.DATA: rows.Dataset, lineage.VERSION: rows.Version, lineage.ASSET: rows.Asset}
+    row = known.get(sort)
     if row is None:
         raise Malformed(
             f"an asset does not use a `{sort}`", hint="write `version:<model>@<v>`, `asset:<kind>/<name>@<v>` or `data:<name>@<v>`"

@@ -295,12 +295,6 @@ def test_assets_are_versioned_as_models_are(site: Site, credit: str, tmp_path: P
     assert len(told(jurat("--as", "data_scientist", "asset", "list", "--json"))) == 2
 
 
-def test_what_is_in_production_and_nobodys_is_reported(site: Site, credit: str, jurat) -> None:
-    """Nothing has reached production here; a version that is put there by hand in the state is used by nobody, since long ago."""
-    assert "was used and reviewed" in jurat("--as", "data_scientist", "model", "zombies").out
-    assert jurat("--as", "data_scientist", "model", "zombies", "--days", "0").code == 2
-
-
 def test_recall_over_the_command_line_lists_versions_and_says_why_no_gate_passes(site: Site, credit: str, jurat) -> None:
     said = told(jurat("--as", "data_owner", "data", "recall", "loans@v1", "--reason", "consent was withdrawn", "--json"))
     assert credit in [each["affected"]["version"] for each in said["reopened"]]
