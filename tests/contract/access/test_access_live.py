@@ -33,6 +33,7 @@ from jurat.domain.values import PrincipalType
 from jurat.ledger.keys import load_log_keys
 from jurat.ledger.layout import log_keys_file
 from jurat.ledger.prove import verify_evidence
+from jurat.policy.policyset import default_sources, default_tests
 
 DAY_NS = 86_400 * 10**9
 CAST = {"ada": "data_scientist", "ben": "ml_engineer", "cleo": "ml_lead", "fay": "compliance_officer", "gil": "business_analyst"}
@@ -126,6 +127,24 @@ def test_access_is_asked_for_given_and_over(house: App, cli: Cli) -> None:
     fact = decode_event(stored.raw)
     assert (fact.kind.name, fact.data.ended_at, fact.actor.type) == ("role.expired.v1", ends, "process")  # type: ignore[attr-defined]
     assert tick(house).ended == []
+
+
+def test_a_change_of_policies_is_put_to_what_people_did(house: App, cli: Cli, tmp_path: Path) -> None:
+    for name, text in default_sources().items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "tests").mkdir()
+    for name, text in default_tests().items():
+        (tmp_path / "tests" / name).write_text(text)
+    asked = len(list(house.events.scan(kinds=["access.requested.v1"])))
+    same = cli("operator", "policy", "plan", str(tmp_path))["replay"]
+    assert same["acts"] == same["same"] > 0
+    (tmp_path / "own.cedar").write_text('@id("own.closed") forbid (principal, action == Action::"access:request", resource);\n')
+    for arguments in (("diff", str(tmp_path), "--against", "30d"), ("plan", str(tmp_path), "--against", "30d")):
+        denied = cli("operator", "policy", *arguments)["replay"]["newly_denied"]
+        assert (denied["acts"], denied["policies"]) == (asked, {"own.closed": asked})
+        assert denied["principals"] == {person(house, "gil"): asked}
+        assert [e["principal"] for e in denied["examples"]] == [person(house, "gil")] * min(3, asked)
+    assert cli("operator", "policy", "diff", str(tmp_path), "--against", "never") == "malformed"
 
 
 def test_glass_is_broken_tagged_reviewed_and_only_then_broken_again(house: App, cli: Cli) -> None:
