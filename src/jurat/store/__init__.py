@@ -1,7 +1,7 @@
 """Floor 3: state in PostgreSQL. The only importer of psycopg; knows the domain's rows and events, never the ledger.
 
 `store`     Store and Tx: one act is one transaction; start here
-`view`      what holds now, read back as the domain's rows
+`view`      what holds now, read back as the domain's rows · `kept` rows read before, while their table does not change
 `registry`  the MLflow-shaped registry, read with its own indexes · `lineage` what rests on what, walked
 `relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased · `accounts` what directories said · `passkeys` with links and challenges

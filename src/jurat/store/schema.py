@@ -22,7 +22,7 @@ from jurat.store.lineage import LINEAGE_SHAPE
 from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
-MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 
 # Who of the five governance roles sees which tables. The auditor and the responder see all of them.

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, LiteralString, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -21,6 +24,7 @@ from jurat.core.errors import Malformed, Unavailable
 from jurat.domain.events import Event, encode_event
 from jurat.domain.evolve import evolve
 from jurat.store.failures import database_errors
+from jurat.store.kept import KeptRows
 from jurat.store.lineage import Walk, walk
 from jurat.store.vault import Vault
 from jurat.store.view import ViewState, apply_puts
@@ -28,25 +32,34 @@ from jurat.store.view import ViewState, apply_puts
 FIRST_SEQ: Final = 1  # of a producer in a log
 CHANNEL: Final = "jurat_outbox"  # NOTIFY: the relay has something to do
 _POOL_SIZE: Final = 8
+_TRUSTED_S: Final = 1.0  # idle for longer, a connection is tried before it is used: a network may have swallowed it
+_used_s: Final[WeakKeyDictionary[psycopg.Connection, float]] = WeakKeyDictionary()
 logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # its warnings reach our callers as errors
 
 
-class Snapshot(ViewState):
-    """A consistent picture of what holds, as of one moment."""
+class _Head(NamedTuple):
+    """`outbox.head`: the last position, what the relay's streams come to next, which event changed each table last."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        super().__init__(connection)
+    position: int
+    next_seq: dict[str, int]
+    changed: dict[str, int]
+
+
+class Snapshot(ViewState):
+    """A consistent picture of what holds, as of one moment.
+
+    Attributes:
+        as_of: the position of the last event that this picture contains; 0 before the first.
+    """
+
+    def __init__(self, connection: psycopg.Connection, head: _Head, kept: KeptRows) -> None:
+        super().__init__(connection, head.changed, kept)
+        self.as_of = head.position
         self.vault = Vault(connection)
 
     def walk(self, start: str, *, up: bool, depth: int = 64, limit: int = 100_000, without: Sequence[str] = ()) -> Walk:
         """Return what a node of the lineage rests on, or what rests on it (`lineage.walk`)."""
         return walk(self._connection, start, up=up, depth=depth, limit=limit, without=without)
-
-    @property
-    def as_of(self) -> int:
-        """The position of the last event that this picture contains; 0 before the first."""
-        row = self._connection.execute("SELECT next_position - 1 FROM outbox.head").fetchone()
-        return int(row[0]) if row else 0
 
 
 class Tx:
@@ -55,12 +68,12 @@ class Tx:
     `state` sees the act's own changes; `vault` is part of the same transaction; `position` is that of the last event so far.
     """
 
-    def __init__(self, connection: psycopg.Connection, position: int, next_seq: dict[str, int], max_event_bytes: int) -> None:
+    def __init__(self, connection: psycopg.Connection, head: _Head, kept: KeptRows, max_event_bytes: int) -> None:
         self._connection = connection
-        self._next_seq = next_seq
+        self._next_seq, self._changed = dict(head.next_seq), dict(head.changed)
         self._max_event_bytes = max_event_bytes
-        self.position = position
-        self.state = ViewState(connection)
+        self.position = head.position
+        self.state = ViewState(connection, head.changed, kept)
         self.vault = Vault(connection)
 
     def record(self, events: Sequence[Event]) -> None:
@@ -72,16 +85,18 @@ class Tx:
         """
         if not events:
             raise Malformed("an act leaves at least one event, got none")
-        for event in events:
-            self._put_outbox(event, encode_event(event))
-            puts = evolve(self.state, event)
-            apply_puts(self._connection, puts)
-            self.state.changed(puts)
-        self._connection.execute(
-            "UPDATE outbox.head SET next_position = %s, next_seq = %s::jsonb",
-            [self.position + 1, msgspec.json.encode(self._next_seq).decode()],
-        )
-        self._connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+        with self._connection.pipeline():  # one round trip for all of it, unless `evolve` has to look something up
+            for event in events:
+                self._put_outbox(event, encode_event(event))
+                puts = evolve(self.state, event)
+                apply_puts(self._connection, puts)
+                self.state.touch(puts)
+                self._changed |= dict.fromkeys((put.table for put in puts), self.position)
+            self._connection.execute(
+                "UPDATE outbox.head SET next_position = %s, next_seq = %s::jsonb, changed = %s::jsonb",
+                [self.position + 1, msgspec.json.encode(self._next_seq).decode(), msgspec.json.encode(self._changed).decode()],
+            )
+            self._connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
     def _put_outbox(self, event: Event, raw: bytes) -> None:
         if len(raw) > self._max_event_bytes:
@@ -104,8 +119,9 @@ class Tx:
 class Store:
     """PostgreSQL as the rest of jurat sees it. Thread-safe; connections are pooled and checked before use."""
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection], max_event_bytes: int) -> None:
+    def __init__(self, pool: ConnectionPool[psycopg.Connection], kept: KeptRows, max_event_bytes: int) -> None:
         self._pool = pool
+        self._kept = kept
         self._max_event_bytes = max_event_bytes
 
     @classmethod
@@ -119,9 +135,11 @@ class Store:
         Raises:
             Unavailable: the database does not answer.
         """
+        kept = KeptRows()
         pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
             dsn, min_size=1, max_size=_POOL_SIZE, timeout=timeout_s, open=False, name=f"jurat-{application}",
-            kwargs={"autocommit": True, "application_name": f"jurat {application}"}, check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True, "application_name": f"jurat {application}"}, check=_check,
+            configure=lambda _: kept.clear(),  # it may be another database behind the same name
         )  # fmt: skip
         try:
             with database_errors():
@@ -129,7 +147,7 @@ class Store:
         except BaseException:
             pool.close()
             raise
-        return cls(pool, max_event_bytes)
+        return cls(pool, kept, max_event_bytes)
 
     def close(self) -> None:
         """Give all connections back to the server."""
@@ -149,23 +167,15 @@ class Store:
             Unavailable: the database is away or busy, nothing happened; but with code `outcome_unknown`, nobody knows:
                 the writer must stop and read again before it goes on.
         """
-        with self.connection() as connection:
-            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            with _finished(connection):
-                head = connection.execute("SELECT next_position, next_seq FROM outbox.head FOR UPDATE").fetchone()
-                if head is None:
-                    raise Unavailable(
-                        "the outbox has no head row", hint="the database is not jurat's, or was damaged", code="database_failed"
-                    )
-                yield Tx(connection, head[0] - 1, dict(head[1]), self._max_event_bytes)
+        with self.connection() as connection, _finished(connection):
+            head = _begin(connection, "READ COMMITTED", " FOR UPDATE")
+            yield Tx(connection, head, self._kept, self._max_event_bytes)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Snapshot]:
         """A picture of what holds at one moment. Nothing can be changed through it."""
-        with self.connection() as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            with _finished(connection):
-                yield Snapshot(connection)
+        with self.connection() as connection, _finished(connection):
+            yield Snapshot(connection, _begin(connection, "REPEATABLE READ READ ONLY"), self._kept)
 
     @contextlib.contextmanager
     def vaulting(self) -> Iterator[Vault]:
@@ -198,6 +208,24 @@ class Store:
         """A pooled connection for the modules of this package. Driver errors come out as errors of the house."""
         with database_errors(), self._pool.connection() as connection:
             yield connection
+
+
+def _begin(connection: psycopg.Connection, isolation: LiteralString, lock: LiteralString = "") -> _Head:
+    """Begin a transaction and read the head, in one round trip."""
+    query = f"BEGIN ISOLATION LEVEL {isolation}; SELECT next_position, next_seq, changed FROM outbox.head{lock}"
+    cursor = connection.execute(query)
+    cursor.nextset()
+    head = cursor.fetchone()
+    if head is None:
+        raise Unavailable("the outbox has no head row", hint="the database is not jurat's, or was damaged", code="database_failed")
+    return _Head(head[0] - 1, head[1], head[2])
+
+
+def _check(connection: psycopg.Connection) -> None:
+    """Pass if a pooled connection can be used. A server that went away has closed it: then its socket has something to say."""
+    if time.monotonic() - _used_s.get(connection, 0.0) > _TRUSTED_S or select.select([connection], [], [], 0)[0]:
+        ConnectionPool.check_connection(connection)
+    _used_s[connection] = time.monotonic()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ Not trusted: whoever writes to `view.*` past jurat misleads readers until `rebui
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 import msgspec
@@ -16,39 +16,54 @@ from jurat.core.errors import Tampered
 from jurat.core.jsonio import dump_json
 from jurat.domain.rows import ROWS, TABLE_OF, R, Row
 from jurat.domain.state import Put
+from jurat.store.kept import NOTHING, KeptRows
 
-_GET: Final = {table: sql.SQL("SELECT row::text FROM {} WHERE key = %s").format(sql.Identifier("view", table)) for table in ROWS}
+_GET: Final = {table: sql.SQL("SELECT row::text FROM {} WHERE key = %s").format(sql.Identifier("view", table)).as_bytes() for table in ROWS}
 _FIND: Final = {
-    table: sql.SQL("SELECT key, row::text FROM {} WHERE row @> %s::jsonb ORDER BY key").format(sql.Identifier("view", table))
+    table: sql.SQL("SELECT key, row::text FROM {} WHERE row @> %s::jsonb ORDER BY key").format(sql.Identifier("view", table)).as_bytes()
     for table in ROWS
 }
 _PUT: Final = {
     table: sql.SQL(
         "INSERT INTO {} (key, row, as_of) VALUES (%s, %s::jsonb, %s) "
         "ON CONFLICT (key) DO UPDATE SET row = excluded.row, as_of = excluded.as_of"
-    ).format(sql.Identifier("view", table))
+    )
+    .format(sql.Identifier("view", table))
+    .as_bytes()
     for table in ROWS
 }
 _DECODERS: Final = {row: msgspec.json.Decoder(row) for row in ROWS.values()}
-_DELETE: Final = {table: sql.SQL("DELETE FROM {} WHERE key = %s").format(sql.Identifier("view", table)) for table in ROWS}
+_DELETE: Final = {table: sql.SQL("DELETE FROM {} WHERE key = %s").format(sql.Identifier("view", table)).as_bytes() for table in ROWS}
 
 
 class ViewState:
-    """The `State` of one transaction: what it reads is what that transaction sees. Of no use after its end."""
+    """The `State` of one transaction: what it reads is what that transaction sees. Of no use after its end.
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    Args:
+        changed: table → its last change, as this transaction sees it (`outbox.head`).
+        kept: what was read in earlier transactions.
+    """
+
+    def __init__(self, connection: psycopg.Connection, changed: Mapping[str, int], kept: KeptRows) -> None:
         self._connection = connection
+        self._changed, self._kept = changed, kept
         # INVARIANT: within one transaction nobody else's change is seen (acts hold the head row, pictures are snapshots),
         # so what was read once holds until this very transaction changes it.
         self._got: dict[tuple[str, str], Row | None] = {}
         self._found: dict[tuple[str, bytes], list[Row]] = {}
+        self.touched: set[str] = set()  # tables that this transaction has changed: of them nothing is kept, nor taken
 
     def get(self, row: type[R], key: str) -> R | None:
         """Return the row under `key`, or None."""
         table = TABLE_OF[row]
         if (table, key) not in self._got:
-            found = self._connection.execute(_GET[table], [key]).fetchone()
-            self._got[table, key] = None if found is None else _decode(row, table, key, found[0])
+            answer = NOTHING if table in self.touched else self._kept.get(table, key, self._changed.get(table, 0))
+            if answer is NOTHING:
+                found = self._connection.execute(_GET[table], [key]).fetchone()
+                answer = None if found is None else _decode(row, table, key, found[0])
+                if table not in self.touched:
+                    self._kept.put(table, key, self._changed.get(table, 0), answer)
+            self._got[table, key] = answer
         return cast("R | None", self._got[table, key])
 
     def find(self, row: type[R], **equals: str) -> list[R]:
@@ -57,13 +72,19 @@ class ViewState:
         if unknown := set(equals) - set(row.__struct_fields__):
             raise AttributeError(f"{row.__name__} has no field {', '.join(sorted(unknown))}")
         if (table, asked) not in self._found:
-            found = self._connection.execute(_FIND[table], [asked.decode()]).fetchall()
-            self._found[table, asked] = [_decode(row, table, key, text) for key, text in found]
+            answer = NOTHING if table in self.touched else self._kept.get(table, asked, self._changed.get(table, 0))
+            if answer is NOTHING:
+                found = self._connection.execute(_FIND[table], [asked.decode()]).fetchall()
+                answer = [_decode(row, table, key, text) for key, text in found]
+                if table not in self.touched:
+                    self._kept.put(table, asked, self._changed.get(table, 0), answer)
+            self._found[table, asked] = answer
         return cast("list[R]", list(self._found[table, asked]))
 
-    def changed(self, puts: Iterable[Put]) -> None:
+    def touch(self, puts: Iterable[Put]) -> None:
         """Forget what these changes make untrue."""
         for table, key, _ in puts:
+            self.touched.add(table)
             self._got.pop((table, key), None)
             for question in [each for each in self._found if each[0] == table]:
                 del self._found[question]
