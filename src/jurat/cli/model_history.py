@@ -32,7 +32,7 @@ def diff(session: Session, before: str, after: str) -> None:
     session.say(f"the same bytes: {', '.join(found.same) or 'none'}")
 
 
-@model.verb("reproduce", example="jurat model reproduce credit@1.1.0 > reproduce.sh\nsh reproduce.sh loans.csv")
+@model.verb("reproduce", example="jurat model reproduce credit@1.1.0 -o reproduce.sh")
 @click.argument("version")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the script to a file.")
 @click.pass_obj
