@@ -6,6 +6,7 @@ of `view.*` are not migrated: they are disposable, and come from `domain.rows.RO
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 from typing import Final
 
@@ -23,6 +24,7 @@ from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
 MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
+_log: Final = logging.getLogger("jurat.store")
 _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 
 # Who of the five governance roles sees which tables. The auditor and the responder see all of them.
@@ -54,6 +56,7 @@ def migrate(dsn: str) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         _apply_migrations(connection)
         _make_tables(connection)
+        _make_infix_index(connection)
 
 
 def truncate_and_guard(connection: psycopg.Connection, *, guarded: bool) -> None:
@@ -123,3 +126,23 @@ def _make_tables(connection: psycopg.Connection) -> None:
         readers = ["jurat_reader", *(role for role, tables in SEEN_BY.items() if table in tables)]
         connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.SQL(", ").join(map(sql.Identifier, readers))))
     connection.execute("RESET ROLE")
+
+
+def _make_infix_index(connection: psycopg.Connection) -> None:
+    """Make the index for a part in the middle of a source (`LIKE '%/churn/%'`), where the server has `pg_trgm` and lets us.
+
+    Without it the answer is the same, and every version is looked at: 120 ms for 100,000 of them.
+    """
+    made = connection.execute("SELECT to_regclass('view.registry_versions_infix') IS NOT NULL").fetchone()
+    if made is not None and made[0]:
+        return
+    try:
+        with connection.transaction():
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")
+            lies_in = "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'"
+            schema = connection.execute(lies_in).fetchone()
+            assert schema is not None
+            index = sql.SQL("CREATE INDEX registry_versions_infix ON view.registry_versions USING gin (source_path {})")
+            connection.execute(index.format(sql.Identifier(schema[0], "gin_trgm_ops")))
+    except psycopg.Error as error:
+        _log.info("no index for parts of sources: %s", type(error).__name__)

@@ -6,7 +6,7 @@ Not trusted: whoever writes to `view.*` past jurat misleads readers until `rebui
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 import psycopg
@@ -57,7 +57,7 @@ class ViewState:
         """Return the row under `key`, or None."""
         table = TABLE_OF[row]
         if (table, key) not in self._got:
-            answer = NOTHING if table in self.touched else self._kept.get(table, key, self._changed.get(table, 0))
+            answer: Any = NOTHING if table in self.touched else self._kept.get(table, key, self._changed.get(table, 0))
             if answer is NOTHING:
                 found = self._connection.execute(_GET[table], [key]).fetchone()
                 answer = None if found is None else _decode(row, table, key, found[0])
@@ -72,7 +72,7 @@ class ViewState:
         if unknown := set(equals) - set(row.__struct_fields__):
             raise AttributeError(f"{row.__name__} has no field {', '.join(sorted(unknown))}")
         if (table, asked) not in self._found:
-            answer = NOTHING if table in self.touched else self._kept.get(table, asked, self._changed.get(table, 0))
+            answer: Any = NOTHING if table in self.touched else self._kept.get(table, asked, self._changed.get(table, 0))
             if answer is NOTHING:
                 found = self._connection.execute(_FIND[table], [asked.decode()]).fetchall()
                 answer = [_decode(row, table, key, text) for key, text in found]
