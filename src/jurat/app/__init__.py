@@ -10,8 +10,10 @@
 `census`     who can do what, class by class · `decision_point` what enforcement points ask · `answers_kept` their answers, recorded
 `keep`       what an act leaves in the vault (names, token hashes), in the same transaction · `keep_people` of directories and passkeys
 `gather`     what the law asks the vault, and what dies there
-`connections` what is open by a token that ended is closed · `keep_identity` tokens and sessions · `token_keys` what signs them · `grants` `/oauth/token`: who may have which token
-`login`      at an identity provider · `sessions` opened on a proof, looked at, ended · `workloads` `issuers` whose tokens are believed · `outgoing` asking a provider
+`connections` what is open by a token that ended is closed · `keep_identity` tokens and sessions · `token_keys` what signs them
+`grants`     `/oauth/token`: who may have which token
+`login`      at an identity provider · `outgoing` asking it · `sessions` opened on a proof, looked at, ended
+`workloads`  whose tokens are exchanged · `issuers` that are believed
 `look`       what holds now, for those who may see it
 `directory`  what an identity provider sees and says: its people and groups, and nobody else's
 `passkeys`   signing in without a password: links, passkeys, sessions

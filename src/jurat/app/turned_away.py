@@ -1,7 +1,7 @@
 """Whoever proved who they are and may not act: that they tried is on record, as every refusal is.
 
-A token that proves nobody (unknown, expired, revoked) leaves nothing: there is nobody whose act it would be. Enforcement points and the gateway answer from
-what they remember and refuse without a record.
+A token that proves nobody (unknown, expired, revoked) leaves nothing: there is nobody whose act it would be. Enforcement
+points and the gateway answer from what they remember and refuse without a record.
 """
 
 from __future__ import annotations

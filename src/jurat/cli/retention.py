@@ -112,9 +112,7 @@ def requests(session: Session, name: str | None) -> None:
 
 @retention.verb("approve", example="jurat retention approve req_01k9… --shown sha256:3f9a… --comment 'compared with the register'")
 @click.argument("name", metavar="REQUEST")
-@click.option(
-    "--shown", "shown_digest", required=True, help="The digest of what you were shown by `jurat retention requests REQUEST`."
-)
+@click.option("--shown", "shown_digest", required=True, help="The digest of what you were shown by `jurat retention requests REQUEST`.")
 @click.option("--comment", default="", help="What you looked at.")
 @click.pass_obj
 def approve(session: Session, name: str, shown_digest: str, comment: str) -> None:

@@ -44,7 +44,7 @@ class Settings:
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
     database_user: str = _setting("", "account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres`")
-    retention_run: str = _setting("1d", "how often jurat, while it serves, takes away what is due by the retention table; `off`: by hand only")
+    retention_run: str = _setting("1d", "how often `jurat serve` takes away what is due by the retention table; `off`: by hand only")
     prune_grace: str = _setting("1h", "how long pruned entries are only refused before the space that they take is freed; `0s`: at once")
     max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
     min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")

@@ -18,7 +18,7 @@
 `decisions`  what the policies were asked and said, as it is recorded
 `context`   what the walk hands to the law beside state and command
 `decide`    command → events: the law; its last lines are the table of contents
-`facts_watch` `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure: what they say, ask, allow, change
+`facts_watch` `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure, silence
 `facts_access` `commands_access` `evolve_access`  rules of duties, requests for access, break-glass, reviews
 `facts_identity` `commands_identity` `decide_identity` `evolve_identity`  sessions, token keys, providers, trust in workloads
 `duties` what one person may not do beside another · `decide_duties` the rules of it, and notices
@@ -26,7 +26,7 @@
 `decide_breakglass` past the approvers, in an emergency · `decide_review` every grant looked at again
 `facts_people` `commands_people` `decide_people` `evolve_people`  the life of principals, links, passkeys · `decide_directory` SCIM
 `endings` what dies with a principal · `known` what the vault tells the law
-`facts_policy` `commands_policy` `decide_policy` `evolve_policy`  the policies themselves: changes, their approval, a candidate in the shadow
+`facts_policy` `commands_policy` `decide_policy` `evolve_policy`  policies: changes, their approval, a candidate in the shadow
 `facts_rollout` `commands_rollout` `decide_rollout` `evolve_rollout` `rows_rollout`  traffic in steps, and back
 `traffic` when one is demanded · `decide_shown` what is shown and handed out
 `decide_shortening` keeping something for a shorter time

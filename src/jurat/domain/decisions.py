@@ -73,7 +73,12 @@ class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def decided(
-    decision: Decision, requests: Sequence[Request], *, id: str, shadow: Decision | None = None, break_glass: str = ""  # noqa: A002
+    decision: Decision,
+    requests: Sequence[Request],
+    *,
+    id: str,
+    shadow: Decision | None = None,
+    break_glass: str = "",  # noqa: A002
 ) -> DecisionRef:
     """Return an answer as it is recorded, with its question."""
     asked = as_asked(requests)

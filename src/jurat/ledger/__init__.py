@@ -15,7 +15,7 @@ Writing      `sequencer` indices and commitments · `engine` the write path · `
              `inflate` packed bodies, unpacked within a bound
 The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
 Its clients  `client` blocking · `async_client` for the gateway · `stream` what a producer knows of its own numbers
-Archive      `archive` the follower · `rows` `shred` `times` columns of an event · `parts` Parquet files · `manifest` which count · `compact`
+Archive      `archive` the follower · `rows` `shred` `times` columns of an event · `parts` Parquet · `manifest` which count · `compact`
 Forgetting   `erase` rows made empty · `expire` rows taken out · `gone` what is masked, what has expired · `claim` whose the archive is
              `pruned` a log without its prefix · `minimum` the same, as a stranger believes it
              `pick` single events · `search` for what might be left

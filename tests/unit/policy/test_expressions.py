@@ -45,7 +45,7 @@ def test_and_binds_before_or_as_in_cel() -> None:
         ("", "not an expression"), ("   ", "not an expression"), (f"{A} &&", "not an expression"), (f"({A}", "not an expression"),
         (f"{A} & {B}", "not an expression"), (f"!{A}", "not a condition"), ("accuracy", "not a yes or no"),
         ("accuracy <= 0.9", "wrong side"),
-    X    (f"{A} && acuracy >= 0.8", "unknown"), ("(" * 40 + A + ")" * 40, "longer"), (" && ".join([A] * 200), "longer"),
+        (f"{A} && acuracy >= 0.8", "unknown"), ("(" * 40 + A + ")" * 40, "longer"), (" && ".join([A] * 200), "longer"),
         (f"{A}; import os", "not a condition"), ("__import__('os')", "not a"),
     ],
 )  # fmt: skip
