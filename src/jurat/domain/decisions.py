@@ -76,9 +76,9 @@ def decided(
     decision: Decision,
     requests: Sequence[Request],
     *,
-    id: str,
+    id: str,  # noqa: A002
     shadow: Decision | None = None,
-    break_glass: str = "",  # noqa: A002
+    break_glass: str = "",
 ) -> DecisionRef:
     """Return an answer as it is recorded, with its question."""
     asked = as_asked(requests)
