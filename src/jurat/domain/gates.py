@@ -20,6 +20,7 @@ from jurat.domain.gate_measured import condition_clause, expression_clause, poli
 from jurat.domain.gate_measured import show_metric as show_metric
 from jurat.domain.gate_upstream import shown_changes, upstream_clauses
 from jurat.domain.quorum import seats_filled
+from jurat.domain.roles import roles_held
 from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
 from jurat.domain.values import Clause
@@ -195,7 +196,13 @@ def _approvals(
         problem = _why_void(state, version, stage, request, now_ns)
         seats: dict[int, str] = {}
         if not problem:
-            held = {a.person: a.roles for a in request.approvals if a.person not in promoters}
+            # An approval counts while its giver may still give it: roles that ended since do not fill a seat.
+            place = f"requests/{request.request}"
+            held = {
+                a.person: set(a.roles) & roles_held(state, a.principal, place, now_ns, with_glass=False)
+                for a in request.approvals
+                if a.person not in promoters
+            }
             seats = seats_filled(needed, held)
             missing = [role for seat, role in enumerate(needed) if seat not in seats]
             own = [a.person for a in request.approvals if a.person in promoters]

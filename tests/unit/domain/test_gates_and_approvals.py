@@ -218,6 +218,20 @@ def test_a_role_counts_only_while_it_is_held(law: Law, version: rows.Version) ->
     assert code_of(law, lambda: law.approve("gus", request)).code == "role_required"
 
 
+def test_an_approval_counts_while_its_giver_may_still_give_it(law: Law, version: rows.Version) -> None:
+    law.to_staging(version)
+    law.soak(version)
+    law.add("gus", PrincipalType.PERSON)
+    law.grant("gus", "product_owner", lifetime_s=60)
+    request = law.request(version)
+    law.approve("cleo", request)
+    law.approve("gus", request)
+    law.wait(61)
+    assert "open: product_owner" in next(c.reason for c in code_of(law, lambda: promote(law, version)).fields["clauses"] if c.reason)
+    law.approve("dan", request)
+    promote(law, version)
+
+
 def test_a_rejected_request_is_closed(law: Law, version: rows.Version) -> None:
     request = law.request(version)
     law.do("dan", commands.Reject(request=request.request, shown_digest=request.shown_digest, comment="the data is too old"))
