@@ -164,8 +164,8 @@ def _plan(app: App, state: State, parts: tuple[Part, ...]) -> Plan:
     for part in parts:
         if part.kind in STATE_KINDS or not _may_be_due(part, tables.current, now_ns):
             continue
-        for tables in read_part(_events_dir(app) / part.path, columns=STORED_COLUMNS):
-            for event in events_of_table(part.log, tables):
+        for group in read_part(_events_dir(app) / part.path, columns=STORED_COLUMNS):
+            for event in events_of_table(part.log, group):
                 judged = kept_of(state, event)
                 if hold_on(judged, holds):
                     held += 1
