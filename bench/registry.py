@@ -78,7 +78,7 @@ class Peer(NamedTuple):
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return the results, each with its `name`, `value`, `unit`, `against` and `ratio`."""
     count, rounds = (400, 3) if quick else (3_000, 12)
-    with served(load=True) as ours:
+    with served(load=fill) as ours:
         reads = measure(ours, count, read)
         writes = measure(ours, count // 4, write)
         search_ms = searches(ours, rounds)
@@ -171,15 +171,15 @@ def searches(peer: Peer, rounds: int) -> float:
 
 
 @contextlib.contextmanager
-def served(*, load: bool) -> Iterator[Peer]:
-    """A workspace with 100,000 versions, and the door's process before it."""
+def served(*, load: Callable[[Workspace], None] | None, enter: Callable[[App, str], str] | None = None) -> Iterator[Peer]:
+    """A workspace with what `load` puts into it, and the door's process before it. `enter`: makes whoever asks, and their token."""
     with tempfile.TemporaryDirectory(prefix="jurat-bench-") as folder:
         root = Path(folder) / "w"
         workspace = init_workspace(root, settings=Settings(api_port=0), throwaway=True).workspace
         with open_app(workspace, throwaway=True) as app:
-            token = join(app, (root / "credentials" / "operator.token").read_text().strip())
-            if load:
-                fill(workspace)
+            token = (enter or join)(app, (root / "credentials" / "operator.token").read_text().strip())
+            if load is not None:
+                load(workspace)
             ready, write_end = os.pipe()
             process = subprocess.Popen([sys.executable, "-m", "jurat.web", str(root), "--ready-fd", str(write_end)], pass_fds=[write_end])
             os.close(write_end)
