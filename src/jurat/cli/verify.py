@@ -62,7 +62,10 @@ def verify(
     to_text: str | None,
     **demanded: Any,
 ) -> int:
-    """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else. Exit 6 when tampered."""
+    """Check a workspace, an exported log, a log's address or a proof file, trusting the keys and nothing else.
+
+    Exit 6 when tampered; 5 when something that was asked cannot be judged, because it is pruned or it took too long.
+    """
     from jurat.cli.gaps import parse_span
     from jurat.core.units import parse_duration_s
 
@@ -207,14 +210,18 @@ def _verify_evidence(session: Session, path: Path, keys: list[LogKeys], policy: 
         for step in report.steps:
             click.echo(flat(f"  ({step.number}) {step}"))
         click.echo(click.style("ok", fg="green", bold=True) if session.on_terminal else "ok", nl=False)
-        click.echo(f": event {report.event_id} is entry {report.index} of {report.origin}, sealed in a tree of {report.size}")
+        click.echo(
+        shown = f"event {report.event_id}" if report.event_id else "what it shows" if report.raw else "what was erased"
+        click.echo(f": {shown} is entry {report.index} of {report.origin}, sealed in a tree of {report.size}")
+        )
     return 0
 
 
 def _tell_report(session: Session, where: str, report: Report) -> int:
+    unjudged = [(each.log, promise) for each in report.logs for promise in each.unjudged]
     if session.as_json:
         show_json(report)
-        return 0 if report.is_clean else Tampered.exit_code
+        return Tampered.exit_code if not report.is_clean else Unavailable.exit_code if unjudged else 0
     lines = [[r.log, str(r.size), str(r.sealed), str(r.checked_entries), str(r.checked_payloads)] for r in report.logs]
     show_table(session, ["log", "entries", "sealed", "entries checked", "copies of events checked"], lines, empty="no log was found")
     for each in report.logs:
@@ -222,6 +229,11 @@ def _tell_report(session: Session, where: str, report: Report) -> int:
             session.say(f"`{each.log}` is pruned below index {each.pruned}: their time is over, and nothing before it can be looked at")
         if each.witnessed is not None:
             session.say(f"a quorum of witnesses vouches for {each.witnessed} of the {each.sealed} entries of `{each.log}`")
+    for log, promise in unjudged:
+        click.echo(flat(f"not judged: {promise} of `{log}`: what it speaks of is pruned, and no anchor entry here has that size"))
+    if report.is_clean and unjudged:
+        session.say("the rest is what was sealed; where the anchor log is verified too, it knows the roots of sizes that are pruned")
+        return Unavailable.exit_code
     if report.is_clean:
         click.echo(f"ok: {sum(r.checked_entries for r in report.logs)} entries of {len(report.logs)} logs are what was sealed")
         return 0

@@ -62,6 +62,7 @@ class LogReport(msgspec.Struct, kw_only=True):
     checked_entries: int = 0
     checked_payloads: int = 0
     pruned: int = 0  # the minimum index: entries below it are gone for good, by the ledger's own word
+    unjudged: list[str] = []  # what was asked of it and nothing is left to tell by: it was pruned
     witnessed: int | None = None  # entries of the anchor log that a quorum vouches for, if a policy was given
 
 

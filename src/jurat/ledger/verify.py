@@ -27,7 +27,7 @@ from jurat.ledger.layout import ANCHOR, checkpoint_file, events_directory, hash_
 from jurat.ledger.locate import locate
 from jurat.ledger.manifest import read_manifest
 from jurat.ledger.verdict import judge_events, judge_keys, judge_tree
-from jurat.ledger.verify_checkpoints import Claims, bind_anchors, gather_claims, open_checkpoint
+from jurat.ledger.verify_checkpoints import Claims, bind_anchors, gather_claims, judge_pruned, open_checkpoint
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_journal import check_journal
 from jurat.ledger.verify_log import TreeCheck, check_tree
@@ -97,12 +97,14 @@ def verify_workspace(
         trees[str(claim.log)] = check_tree(claim.files, _size(claim), claim.waypoints, tick)
         if claim.log == ANCHOR:
             bind_anchors(claims, claim, _damaged(claim, trees["anchor"]), faults)
+    unjudged = judge_pruned(claims, faults)
     events, event_faults = _check_events(ledger_root, claims, tick, jobs)  # (4)
     for claim in claims:  # (5)
         check = events[str(claim.log)]
         located = judge_tree(claim, trees[str(claim.log)], check, faults)
         judge_events(check, located, event_faults, is_archived=claim.log != ANCHOR)
-    check_receipts(claims, receipts, faults)
+    for log, promises in check_receipts(claims, receipts, faults).items():
+        unjudged.setdefault(log, []).extend(promises)
     found = faults.all() + event_faults.all()
     name_events(ledger_root, keys, found)
     return Report(
@@ -113,6 +115,7 @@ def verify_workspace(
                 sealed=_size(claim),
                 checked_entries=trees[str(claim.log)].present - trees[str(claim.log)].floor,
                 pruned=claim.files.minimum,
+                unjudged=unjudged.get(str(claim.log), []),
                 checked_payloads=events[str(claim.log)].checked,
                 witnessed=witnessed if claim.log == ANCHOR else None,
             )

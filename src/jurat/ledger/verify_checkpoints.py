@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from jurat.core.errors import JuratError, Tampered
 from jurat.ledger.faults import Faults
@@ -19,6 +20,8 @@ from jurat.ledger.verify_log import LogFiles, Waypoint
 from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.entry import AnchorEntry, unpack_anchor_entry
 from jurat.merkle.note import Verifier, open_note, read_unverified_text, verifiers_of
+
+_ANCHORED: Final = "anchor_inconsistent"  # what it would be if an anchored root were not met
 
 
 @dataclass
@@ -190,12 +193,30 @@ def bind_anchors(claims: Sequence[Claims], anchor: Claims, damaged: set[int], fa
                 faults.add("anchor", "anchor_inconsistent", detail, index=index)
             last[entry.origin_hash] = entry
             claim.files.minimum = max(claim.files.minimum, entry.minimum_index)
-            claim.waypoints.append(Waypoint(entry.size, entry.root, "anchor_inconsistent", f"anchor entry {index}"))
+            claim.waypoints.append(Waypoint(entry.size, entry.root, _ANCHORED, f"anchor entry {index}"))
     for origin_hash, entry in last.items():
         claim = by_hash[origin_hash]
         if claim.newest is None or entry.size > claim.newest.size:
             newest = Checkpoint(claim.keys.origin, entry.size, entry.root)
             claim.bind(newest, "anchor_inconsistent", f"the anchor log's last size {entry.size}")
+
+
+def judge_pruned(claims: Sequence[Claims], faults: Faults) -> dict[str, list[str]]:
+                detail = f"{kept.witness} signs another tree than {known.witness}"
+                faults.add(str(claim.log), kept.what, detail, index=0, last_index=kept.size - 1)
+    unjudged: dict[str, list[str]] = {}
+    for claim in claims:
+        below = [each for each in claim.waypoints if 0 < each.size < claim.files.minimum]
+        anchored = {each.size: each for each in below if each.what == _ANCHORED}
+        for kept in (each for each in below if each.what != _ANCHORED):
+            known = anchored.get(kept.size)
+            if known is None:
+                unjudged.setdefault(str(claim.log), []).append(kept.witness)
+            elif known.root != kept.root:
+                faults.add(
+                    str(claim.log), kept.what, f"{kept.witness} signs another tree than {known.witness}", index=0, last_index=kept.size - 1
+                )
+    return unjudged
 
 
 def _only_pruned(before: AnchorEntry, entry: AnchorEntry) -> bool:

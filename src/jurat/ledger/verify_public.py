@@ -23,7 +23,7 @@ from jurat.ledger.layout import ANCHOR, parse_log_name
 from jurat.ledger.minimum import MINIMUM_FILE, open_minimum
 from jurat.ledger.tile_source import Source
 from jurat.ledger.verdict import judge_tree
-from jurat.ledger.verify_checkpoints import Claims, bind_anchors, bind_kept, open_checkpoint
+from jurat.ledger.verify_checkpoints import Claims, bind_anchors, bind_kept, judge_pruned, open_checkpoint
 from jurat.ledger.verify_events import EventCheck
 from jurat.ledger.verify_log import LogFiles, TreeCheck, check_tree
 from jurat.ledger.verify_receipts import check_receipts
@@ -152,7 +152,9 @@ def verify_public(
                     pruned=files.minimum,
                 )
             )  # fmt: skip
-        check_receipts(only, receipts, faults)
+        for unjudged in (judge_pruned(only, faults), check_receipts(only, receipts, faults)):
+            for each in reports:
+                each.unjudged = each.unjudged + unjudged.get(each.log, [])
     return Report(logs=reports, faults=faults.all())
 
 

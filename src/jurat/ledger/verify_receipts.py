@@ -17,8 +17,9 @@ from jurat.merkle.note import read_unverified_text
 from jurat.merkle.tree import hash_leaves, root_of
 
 
-def check_receipts(claims: Sequence[Claims], notes: Sequence[str | bytes], faults: Faults) -> None:
-    """Note each receipt that is none, and each that the log did not honour."""
+def check_receipts(claims: Sequence[Claims], notes: Sequence[str | bytes], faults: Faults) -> dict[str, list[str]]:
+    """Note each receipt that is none, and each that the log did not honour; return those whose entries are pruned, per log."""
+    unjudged: dict[str, list[str]] = {}
     for note in notes:
         try:
             claim, receipt = _open(claims, note)
@@ -26,8 +27,13 @@ def check_receipts(claims: Sequence[Claims], notes: Sequence[str | bytes], fault
             faults.add("kept receipt", "receipt_bad", error.detail)
             continue
         first, end = receipt.first_index, receipt.first_index + receipt.count
+        signed = claim.newest.size if claim.newest else 0
+        if end <= signed and first < entry_floor(claim.files.minimum):  # what it promised was kept as long as it had to be
+            unjudged.setdefault(str(claim.log), []).append(f"a receipt for entries {first} to {end - 1}")
+            continue
         if detail := _broken(claim, receipt, end):
             faults.add(str(claim.log), "receipt_broken", detail, index=first, last_index=end - 1)
+    return unjudged
 
 
 def _open(claims: Sequence[Claims], note: str | bytes) -> tuple[Claims, Receipt]:
@@ -43,8 +49,6 @@ def _broken(claim: Claims, receipt: Receipt, end: int) -> str:
     signed = claim.newest.size if claim.newest else 0
     if end > signed:
         return f"promised within {receipt.merge_delay_ms} ms of its receipt, and the log is signed up to size {signed} only"
-    if receipt.first_index < entry_floor(claim.files.minimum):
-        return ""  # its time is over: what it promised was kept as long as it had to be, and can no longer be looked at
     entries = claim.files.entries(receipt.first_index, end)
     if len(entries) != receipt.count or root_of(hash_leaves(entries)) != receipt.root:
         return "other entries were sealed there than were promised"

@@ -14,9 +14,11 @@ from jurat.core.settings import Settings, lock_file
 from jurat.core.workspace import Workspace
 from jurat.ledger import pruned as pruned_module
 from jurat.ledger.arrays import ArrayReader
+from jurat.ledger.create import load_signers
 from jurat.ledger.export import export_log
+from jurat.ledger.faults import Report
 from jurat.ledger.keys import LogKeys, load_log_keys
-from jurat.ledger.layout import log_keys_file
+from jurat.ledger.layout import ANCHOR, log_keys_file
 from jurat.ledger.minimum import MINIMUM_FILE, open_minimum, prove_minimum
 from jurat.ledger.producers import last_sequences
 from jurat.ledger.pruned import Ended, Pruned, entry_floor, hash_floor, pruned_file, punch, read_pruned, write_pruned
@@ -25,6 +27,8 @@ from jurat.ledger.tile_source import DirectorySource
 from jurat.ledger.tiles import read_public
 from jurat.ledger.verify import verify_workspace
 from jurat.ledger.verify_public import verify_public
+from jurat.merkle.checkpoint import Checkpoint, format_checkpoint
+from jurat.merkle.note import sign_note
 from jurat.merkle.tree import consistency_path, hash_leaf, inclusion_path, verify_consistency, verify_inclusion
 
 SIZE, MINIMUM = 70_000, 66_000  # two full tiles of L1 and more: the first of them goes whole
@@ -176,6 +180,40 @@ def test_an_export_has_no_pruned_tile_and_two_verifiers_accept_it(pruned: Worksp
     assert {fault.what for fault in verify_public([(mine, DirectorySource(target))], anchor_keys=anchor).faults} == {"tree_altered"}
     with pytest.raises(alone.Refused, match="do not give the signed root"):
         alone.verify(target, given, [])
+
+
+def signed(workspace: Workspace, size: int, root: bytes) -> str:
+    """Return a checkpoint as whoever holds the keys could have signed it."""
+    signers = load_signers(workspace, Settings(), FixedClock(START_NS))[INFERENCE]
+    return sign_note(format_checkpoint(Checkpoint(signers.public.origin, size, root)), signers.checkpoint)
+
+
+def test_a_kept_checkpoint_of_a_pruned_size_is_held_to_the_anchor_log_and_never_just_passed_over(
+    pruned: Workspace, whole: Workspace, tmp_path: Path
+) -> None:
+    known = keys_of(whole)
+    reader = ArrayReader(INFERENCE.directory(whole.ledger), INFERENCE.entry_size)
+    roots = {size: reader.root(size) for size in (299, 300)}
+    reader.close()
+    honest, forked, unknown = signed(whole, 300, roots[300]), signed(whole, 300, bytes(32)), signed(whole, 299, roots[299])
+    export_log(pruned.ledger, INFERENCE, list(known.values()), tmp_path / "main/inference")
+    export_log(pruned.ledger, ANCHOR, list(known.values()), tmp_path / "anchor")
+
+    def here(kept: str) -> Report:
+        return verify_workspace(pruned.ledger, list(known.values()), lock_file(pruned, Settings()), since=[kept])
+
+    def served(kept: str, *logs: str) -> Report:
+        return verify_public([(known[log], DirectorySource(tmp_path / log)) for log in logs], since=[kept], anchor_keys=known["anchor"])
+
+    def told(report: Report) -> tuple[list[str], list[str]]:
+        return [f.what for f in report.faults if f.what == "forked"], [each for log in report.logs for each in log.unjudged]
+
+    for verify in (here, lambda kept: served(kept, "main/inference", "anchor")):
+        assert told(verify(honest)) == ([], [])
+        assert told(verify(forked)) == (["forked"], [])
+        assert told(verify(unknown)) == ([], ["a kept checkpoint of size 299"])
+    for kept in (honest, forked):
+        assert told(served(kept, "main/inference")) == ([], ["a kept checkpoint of size 300"]), "without the anchor log nobody can tell"
 
 
 def test_a_proof_of_another_logs_minimum_or_one_that_was_changed_is_refused(pruned: Workspace) -> None:
