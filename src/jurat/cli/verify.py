@@ -210,10 +210,8 @@ def _verify_evidence(session: Session, path: Path, keys: list[LogKeys], policy: 
         for step in report.steps:
             click.echo(flat(f"  ({step.number}) {step}"))
         click.echo(click.style("ok", fg="green", bold=True) if session.on_terminal else "ok", nl=False)
-        click.echo(
         shown = f"event {report.event_id}" if report.event_id else "what it shows" if report.raw else "what was erased"
         click.echo(f": {shown} is entry {report.index} of {report.origin}, sealed in a tree of {report.size}")
-        )
     return 0
 
 

@@ -202,8 +202,7 @@ def bind_anchors(claims: Sequence[Claims], anchor: Claims, damaged: set[int], fa
 
 
 def judge_pruned(claims: Sequence[Claims], faults: Faults) -> dict[str, list[str]]:
-                detail = f"{kept.witness} signs another tree than {known.witness}"
-                faults.add(str(claim.log), kept.what, detail, index=0, last_index=kept.size - 1)
+    """Hold checkpoints of pruned sizes to the anchor log, which has their roots; return those that it does not know, per log."""
     unjudged: dict[str, list[str]] = {}
     for claim in claims:
         below = [each for each in claim.waypoints if 0 < each.size < claim.files.minimum]
@@ -213,9 +212,8 @@ def judge_pruned(claims: Sequence[Claims], faults: Faults) -> dict[str, list[str
             if known is None:
                 unjudged.setdefault(str(claim.log), []).append(kept.witness)
             elif known.root != kept.root:
-                faults.add(
-                    str(claim.log), kept.what, f"{kept.witness} signs another tree than {known.witness}", index=0, last_index=kept.size - 1
-                )
+                detail = f"{kept.witness} signs another tree than {known.witness}"
+                faults.add(str(claim.log), kept.what, detail, index=0, last_index=kept.size - 1)
     return unjudged
 
 
