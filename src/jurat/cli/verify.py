@@ -108,7 +108,7 @@ def _tell_complete(session: Session, workspace: Workspace, report: Report, span:
     found = complete_offline(workspace, load_settings(workspace), SystemClock().now_ns(), span)
     if session.as_json:
         show_json({"logs": report.logs, "faults": report.faults, **as_document(found)})
-        return 0 if report.is_clean and found.is_complete else Tampered.exit_code
+        return _exit_code(report) if found.is_complete else Tampered.exit_code
     return max(_tell_report(session, str(workspace.root), report), tell_gaps(session, found))
 
 
@@ -215,11 +215,18 @@ def _verify_evidence(session: Session, path: Path, keys: list[LogKeys], policy: 
     return 0
 
 
+def _exit_code(report: Report) -> int:
+    """Return 6 if something is wrong, 5 if something that was asked cannot be judged, else 0."""
+    if not report.is_clean:
+        return Tampered.exit_code
+    return Unavailable.exit_code if any(each.unjudged for each in report.logs) else 0
+
+
 def _tell_report(session: Session, where: str, report: Report) -> int:
     unjudged = [(each.log, promise) for each in report.logs for promise in each.unjudged]
     if session.as_json:
         show_json(report)
-        return Tampered.exit_code if not report.is_clean else Unavailable.exit_code if unjudged else 0
+        return _exit_code(report)
     lines = [[r.log, str(r.size), str(r.sealed), str(r.checked_entries), str(r.checked_payloads)] for r in report.logs]
     show_table(session, ["log", "entries", "sealed", "entries checked", "copies of events checked"], lines, empty="no log was found")
     for each in report.logs:
@@ -231,10 +238,10 @@ def _tell_report(session: Session, where: str, report: Report) -> int:
         click.echo(flat(f"not judged: {promise} of `{log}`: what it speaks of is pruned, and no anchor entry here has that size"))
     if report.is_clean and unjudged:
         session.say("the rest is what was sealed; where the anchor log is verified too, it knows the roots of sizes that are pruned")
-        return Unavailable.exit_code
-    if report.is_clean:
+    elif report.is_clean:
         click.echo(f"ok: {sum(r.checked_entries for r in report.logs)} entries of {len(report.logs)} logs are what was sealed")
-        return 0
+    if report.is_clean:
+        return _exit_code(report)
     for fault in report.faults:
         span = "" if fault.index is None else f"#{fault.index}" + ("" if fault.last_index is None else f"–{fault.last_index}")
         click.echo(flat(f"tampered: {fault.what}  {fault.log}{span}" + (f"  {fault.event_id}" if fault.event_id else "")))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,3 +139,30 @@ def test_what_cannot_be_meant_is_refused(jurat: Call, arguments: tuple[str, ...]
     said = jurat("log", "consistency", *arguments)
     assert (said.code, said.out) == (code, "")
     assert said.err
+
+
+def test_whoever_watches_sees_how_far_verifying_is_and_a_pipe_is_told_nothing(scene: Scene, jurat: Call, tmp_path: Path) -> None:
+    assert jurat("log", "export", "main/inference", str(tmp_path / "x")).code == 0
+    command = [
+        str(Path(sys.executable).with_name("jurat")),
+        "verify",
+        str(tmp_path / "x"),
+        "--keys",
+        str(log_keys_file(scene.workspace.keys)),
+    ]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    ours, theirs = os.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while more := os.read(ours, 65_536):
+                drawn += more
+        out = process.stdout.read() if process.stdout else b""
+    os.close(ours)
+    assert process.returncode == 0, drawn
+    assert b"verifying" in drawn
+    assert b"100%" in drawn
+    assert b"\x1b" not in out
+    piped = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"verifying" not in piped.stderr + piped.stdout
