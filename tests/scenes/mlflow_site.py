@@ -40,7 +40,7 @@ deployment_gates:
       approvers: [{role: ml_lead}, {role: product_owner}]
 """
 ROLES = ("data_scientist", "ml_engineer", "ml_lead", "product_owner", "auditor", "business_analyst")
-WEIGHTS = {version: f"weights of churn {version}".encode() for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0")}
+WEIGHTS = {version: f"weights of churn {version}".encode() for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0")}
 
 
 @dataclass
