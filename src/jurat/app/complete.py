@@ -11,6 +11,7 @@ from jurat.core.workspace import Workspace
 from jurat.domain.kinds import CLOSED, HEARTBEAT, OPENED, RELAY
 from jurat.ledger.completeness import Completeness, Outbox, Span, survey
 from jurat.ledger.layout import class_logs
+from jurat.ledger.producers import last_sequence
 from jurat.ledger.query import Events
 from jurat.ledger.rebuild_range import rebuild_ranges
 
@@ -29,8 +30,8 @@ def gaps(app: App, token: str, span: Span) -> Completeness:
     report = gaps_offline(app.workspace, app.settings.tenant, app.clock.now_ns(), span, app.events)
     if span.to_ns is not None:
         return report
-    outbox = Outbox(RELAY.code, epoch, before, app.store.next_seqs())
-    return report.with_outbox(class_logs(app.settings.tenant), outbox)
+    reached = {log: last_sequence(app.workspace.ledger, log, RELAY.code, epoch) for log in class_logs(app.settings.tenant)}
+    return report.with_outbox(reached, Outbox(RELAY.code, epoch, before, app.store.next_seqs()))
 
 
 def gaps_offline(workspace: Workspace, tenant: str, now_ns: int, span: Span, events: Events | None = None) -> Completeness:

@@ -12,7 +12,7 @@ from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.errors import Malformed, Tampered
 
 if TYPE_CHECKING:
-    from jurat.ledger.completeness import Completeness, Span
+    from jurat.ledger.completeness import Completeness, Span, StreamReport
 
 
 def parse_span(from_text: str | None, to_text: str | None) -> Span:
@@ -40,6 +40,13 @@ def as_document(found: Completeness) -> dict[str, Any]:
     return document | ({"ranges": found.ranges} if found.ranges else {})
 
 
+def _state(stream: StreamReport) -> str:
+    """Return by what the end of a stream is known."""
+    if stream.is_closed:
+        return "closed"
+    return "stated" if stream.is_stated else "outbox" if stream.is_counted else "not stated"
+
+
 def tell_gaps(session: Session, found: Completeness) -> int:
     """Show the report; return the exit code: 6 if something is missing."""
     from jurat.ledger.completeness import FAULTS
@@ -50,7 +57,7 @@ def tell_gaps(session: Session, found: Completeness) -> int:
         lines = [
             [
                 s.log, str(s.producer), str(s.epoch), f"{s.first_seq}–{s.last_seq}", str(s.count), str(s.missing),
-                "closed" if s.is_closed else "stated" if s.is_stated else "not stated", format_at(s.last_received_ns)[:19],
+                _state(s), format_at(s.last_received_ns)[:19],
             ]
             for s in found.streams
         ]  # fmt: skip

@@ -52,6 +52,7 @@ class StreamReport(msgspec.Struct, kw_only=True):
     last_received_ns: int
     is_stated: bool = False
     is_closed: bool = False
+    is_counted: bool = False  # the outbox's own count was compared, so its end cannot be cut unseen
     hashed_seq: int = 0  # so far its own hash was computed again, and is right
 
 
@@ -81,17 +82,22 @@ class Completeness(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing is missing that can be known to be."""
         return not any(finding.what in FAULTS for finding in self.findings)
 
-    def with_outbox(self, logs: Sequence[LogName], outbox: Outbox) -> Completeness:
-        """Return the report with the outbox's count compared: what it gave away must be in the ledger, and nothing else."""
-        findings = list(self.findings)
-        reached = {report.log: report.last_seq for report in self.streams if (report.producer, report.epoch) == outbox[:2]}
-        for log in logs:
-            last, low, high = reached.get(str(log), 0), outbox.before.get(log.name, 1) - 1, outbox.after.get(log.name, 1) - 1
+    def with_outbox(self, reached: Mapping[LogName, int], outbox: Outbox) -> Completeness:
+        """Return the report with the outbox's count compared: what it gave away must be in the ledger, and nothing else.
+
+        Args:
+            reached: per log, the number of the outbox's last event there, whatever the span of the report is.
+        """
+        mine = outbox.producer, outbox.epoch
+        findings = [each for each in self.findings if each.what != "not_stated" or (each.producer, each.epoch) != mine]
+        streams = [msgspec.structs.replace(s, is_counted=True) if (s.producer, s.epoch) == mine else s for s in self.streams]
+        for log, last in reached.items():
+            low, high = outbox.before.get(log.name, 1) - 1, outbox.after.get(log.name, 1) - 1
             if not low <= last <= high:
                 what = "outbox_ahead" if last < low else "outbox_behind"
                 detail = f"the outbox has numbered {low if last < low else high} events, the ledger has {last}"
                 findings.append(Finding(what=what, log=str(log), producer=outbox.producer, epoch=outbox.epoch, detail=detail))
-        return msgspec.structs.replace(self, findings=findings)
+        return msgspec.structs.replace(self, streams=streams, findings=findings)
 
 
 class Outbox(NamedTuple):

@@ -7,6 +7,7 @@ after any crash. Reads flat arrays in large pieces, with numpy.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -71,6 +72,20 @@ def find_sequences(arrays: ArrayReader, size: int, producer: int, epoch: int, fi
         hint="stop, and run `jurat verify`",
         code="entries_missing",
     )
+
+
+def last_sequence(ledger_root: Path, log: LogName, producer: int, epoch: int) -> int:
+    """Return the number of a producer's last event in a log, pruned or not; 0 if it has none there."""
+    arrays = ArrayReader(log.directory(ledger_root), log.entry_size)
+    try:
+        for end in range(arrays.whole_size(), arrays.pruned.floor, -_CHUNK):
+            rows = _rows(arrays, max(arrays.pruned.floor, end - _CHUNK), end)
+            mine = rows["seq"][(rows["producer"] == producer) & (rows["epoch"] == epoch)]
+            if len(mine):
+                return int(mine[-1])
+        return next((each.seq for each in arrays.pruned.ended if (each.producer, each.epoch) == (producer, epoch)), 0)
+    finally:
+        arrays.close()
 
 
 def last_anchored(arrays: ArrayReader, end: int, wanted: Collection[bytes]) -> dict[bytes, AnchorEntry]:

@@ -12,6 +12,8 @@ from jurat.domain.kinds import BY_NAME
 from jurat.ledger.arrays import LogArrays
 from jurat.ledger.completeness import Completeness, Outbox, Span, survey
 from jurat.ledger.layout import LogName
+from jurat.ledger.producers import last_sequence
+from jurat.ledger.pruned import Ended, Pruned, write_pruned
 from jurat.ledger.stored import StoredEvent
 from jurat.merkle.entry import ENTRY_SIZE, Entry, pack_entry
 
@@ -133,8 +135,22 @@ def test_a_span_of_time_begins_where_it_begins(written: Written) -> None:
 def test_the_outbox_and_the_ledger_count_the_same(written: Written) -> None:
     found = written.event(1).event(2).survey()
     for before, after, expected in ((3, 3, []), (2, 4, []), (4, 4, ["outbox_ahead"]), (2, 2, ["outbox_behind"]), (1, 1, ["outbox_behind"])):
-        compared = found.with_outbox([LOG], Outbox(PRODUCER, EPOCH, {"inference": before}, {"inference": after}))
+        compared = found.with_outbox({LOG: 2}, Outbox(PRODUCER, EPOCH, {"inference": before}, {"inference": after}))
         assert [what for what in whats(compared) if what.startswith("outbox")] == expected
         assert compared.is_complete == (not expected)
-    nothing = found.with_outbox([LOG], Outbox(1, 7, {"inference": 2}, {"inference": 2}))
-    assert "outbox_ahead" in whats(nothing)
+        assert "not_stated" not in whats(compared), "its end is known by the outbox's own count"
+        assert [stream.is_counted for stream in compared.streams] == [True]
+    nothing = found.with_outbox({LOG: 0}, Outbox(1, 7, {"inference": 2}, {"inference": 2}))
+    assert {"outbox_ahead", "not_stated"} <= set(whats(nothing))
+
+
+def test_how_far_the_outbox_came_does_not_depend_on_the_span_nor_on_what_is_pruned(written: Written) -> None:
+    written.event(1).event(2)
+    outbox = Outbox(PRODUCER, EPOCH, {"inference": 3}, {"inference": 3})
+    later = written.survey(span=Span(from_ns=3 * SECOND))
+    assert later.streams == []
+    reached = {LOG: last_sequence(written.root, LOG, PRODUCER, EPOCH)}
+    assert later.with_outbox(reached, outbox).is_complete
+    assert (last_sequence(written.root, LOG, PRODUCER, EPOCH + 1), last_sequence(written.root, LOG, PRODUCER + 1, EPOCH)) == (0, 0)
+    write_pruned(LOG.directory(written.root), Pruned(minimum=2, ended=(Ended(9, 4, 17, 1, False),)))
+    assert last_sequence(written.root, LOG, 9, 4) == 17
