@@ -145,4 +145,4 @@ def test_rule_13_a_new_workspace_knows_one_person_and_no_password_by_default(ser
     assert len(set(passwords.values())) == len(passwords) >= 4
     tokens = [path.name for path in served.workspace.credentials.iterdir()]
     assert tokens == ["operator.token"]
-    assert set(CHILDREN) == {"sequencer", "relay", "web", "gateway"}
+    assert set(CHILDREN) == {"sequencer", "relay", "archive", "web", "gateway"}
