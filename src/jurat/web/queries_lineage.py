@@ -13,7 +13,7 @@ from jurat.web.queries import Looked, NoQuery
 class WalkQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which way, and how far."""
 
-    node: str
+    node: str = ""  # read after who asks is known: nothing is said to nobody
     direction: str = "downstream"
     depth: int = 64
     limit: int = 10_000
