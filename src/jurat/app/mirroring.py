@@ -13,7 +13,6 @@ from jurat.ledger.layout import log_keys_file
 from jurat.ledger.mirror import Pushed, push_mirror
 from jurat.ledger.objects import ObjectStore
 
-
 _PUSH: Final = "push"
 
 

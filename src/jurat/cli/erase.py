@@ -136,16 +136,8 @@ def run(session: Session, name: str) -> None:
     fact = done.events[0].data
     assert isinstance(fact, EventsErased)
     if session.as_json:
-        show_json(
-            {
-                "certificate": done.events[0].id,
-                "events": fact.count,
-                "files": fact.files,
-                "removed": fact.removed,
-                "search": fact.search,
-                "copies": fact.copies,
-            }  # fmt: skip
-        )
+        done_to = {"files": fact.files, "removed": fact.removed, "search": fact.search, "copies": fact.copies}
+        show_json({"certificate": done.events[0].id, "events": fact.count, **done_to})
         return
     found = f"nothing in {fact.search.files} files, {fact.search.size_bytes} bytes and {fact.search.archive_rows} rows"
     pairs = [("erased", str(fact.count)), ("written anew", str(len(fact.files))), ("deleted", str(len(fact.removed))), ("search", found)]

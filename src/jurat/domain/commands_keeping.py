@@ -124,7 +124,7 @@ class FinishErasure(_OnWorkspace, frozen=True, kw_only=True):
     files: list[str]
     removed: list[str]
     search: Search
-    copies: list[str] = []
+    copies: list[str] = []  # noqa: RUF012
 
 
 class RecordExpiry(_OnWorkspace, frozen=True, kw_only=True):

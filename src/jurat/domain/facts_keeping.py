@@ -103,7 +103,7 @@ class EventsErased(Fact, frozen=True, kw_only=True, omit_defaults=True):  # as b
     removed: list[str]  # deleted: what was written anew, and journal segments
     search: Search
     person: str = ""
-    copies: list[str] = []  # mirrors that were pushed to before: each may hold them until it is pushed to again
+    copies: list[str] = []  # noqa: RUF012 - mirrors that were pushed to before: each may hold them until it is pushed to again
 
 
 class EventsExpired(Fact, frozen=True, kw_only=True):
