@@ -28,7 +28,7 @@ from jurat.app.serving import Routing, ServingSnapshot, StoreSource
 from jurat.app.timekeeper import clock_of
 from jurat.app.wiring import App, attach_app
 from jurat.core.errors import JuratError
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.core.statements import PERIOD_S
 from jurat.domain.kinds import GATEWAY
 from jurat.gateway import records
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         with attach_app(born.workspace, application="gateway") as app, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(born, app))
     except JuratError as error:
-        print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - the tree reads it from run/gateway.log
+        say(format_last_words(error))
         return error.exit_code
     return 0
 

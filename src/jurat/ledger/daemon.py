@@ -20,7 +20,7 @@ from typing import IO, Final, NoReturn
 
 from jurat.core.clock import SystemClock
 from jurat.core.errors import Conflict, JuratError, NotFound, Unavailable
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.core.settings import Settings, load_settings, lock_file
 from jurat.core.workspace import Workspace
 from jurat.ledger.create import Keyring
@@ -52,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         with _hold(workspace):
             _serve(workspace, settings, options.parent_fd, options.segment_bytes)
     except JuratError as error:
-        _say(format_last_words(error))
+        say(format_last_words(error))
         return error.exit_code
     except OSError as error:
-        _say(format_last_words(_disk_failed(error)))
+        say(format_last_words(_disk_failed(error)))
         return Unavailable.exit_code
     return 0
 
@@ -160,7 +160,7 @@ def _remove_archived(publisher: Publisher, workspace: Workspace, tenant: str) ->
     try:
         covered = high_water(events_directory(workspace.ledger, tenant))
     except JuratError as error:
-        _say(f"no journal segment is removed, because {error.detail}")
+        say(f"no journal segment is removed, because {error.detail}")
         return
     publisher.remove_segments(covered)
 
@@ -189,8 +189,10 @@ def _or_die(work: Callable[[], None]) -> None:
 
 
 def _die(why: str, code: int) -> NoReturn:
-    _say(why)
-    os._exit(code)
+    try:
+        say(why)
+    finally:
+        os._exit(code)
 
 
 def _disk_failed(error: OSError) -> Unavailable:
@@ -200,11 +202,6 @@ def _disk_failed(error: OSError) -> Unavailable:
         hint="look at the volume, free space on it if it is full, and start again: nothing that was acknowledged is lost",
         code="storage_failed",
     )
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

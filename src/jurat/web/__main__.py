@@ -15,7 +15,7 @@ from jurat.app.present import API
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.web.asgi import make_asgi
 from jurat.web.decision_door import DecisionDoor
 
@@ -46,7 +46,7 @@ def main() -> int:
             finally:
                 connections.stop()
     except JuratError as error:
-        print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - the tree reads it from run/web.log
+        say(format_last_words(error))
         return error.exit_code
     return 0
 

@@ -14,7 +14,7 @@ from typing import Final
 from jurat.app.process import parse_birth, stop_on_signals, watch_parent
 from jurat.app.wiring import open_relay
 from jurat.core.errors import JuratError, Unavailable
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.core.workspace import Workspace
 from jurat.worker.masks import keep_masked
 from jurat.worker.retention import keep_retention
@@ -31,12 +31,13 @@ def main() -> int:
     born = parse_birth()
     stopping = stop_on_signals()
     watch_parent(born.parent_fd)
-    failures: list[JuratError] = []
+    failures: list[Exception] = []
 
     def run(work: Callable[[Workspace, threading.Event], None]) -> None:
+        """Do the work; whatever ends it ends the process, which the tree starts again. A dead thread nobody would see."""
         try:
             work(born.workspace, stopping)
-        except JuratError as error:
+        except Exception as error:
             failures.append(error)
             stopping.set()
 
@@ -44,16 +45,15 @@ def main() -> int:
     others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in works]
     for other in others:
         other.start()
-    try:
-        relay(born.workspace, stopping, born.say_ready)
-    except JuratError as error:
-        failures.append(error)
+    run(lambda workspace, stopping: relay(workspace, stopping, born.say_ready))
     stopping.set()
     for other in others:
         other.join()
     for failure in failures:
-        print(format_last_words(failure), file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
-    return failures[0].exit_code if failures else 0
+        say(format_last_words(failure) if isinstance(failure, JuratError) else f"{type(failure).__name__}: {failure}")
+    if not failures:
+        return 0
+    return failures[0].exit_code if isinstance(failures[0], JuratError) else Unavailable.exit_code
 
 
 def relay(workspace: Workspace, stopping: threading.Event, say_ready: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ def relay(workspace: Workspace, stopping: threading.Event, say_ready: Callable[[
                     if line.step() == 0:
                         line.wait(_PAUSE_S)
         except Unavailable as error:
-            print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+            say(f"{error.family}: {error.detail}; trying again")
             stopping.wait(_PAUSE_S)
 
 

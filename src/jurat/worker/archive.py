@@ -14,7 +14,7 @@ from typing import Final
 
 from jurat.app.process import parse_birth, stop_on_signals, watch_parent
 from jurat.core.errors import Conflict, JuratError, Tampered, Unavailable
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
@@ -33,7 +33,7 @@ def main() -> int:
     try:
         keep_archive(born.workspace, stopping)
     except JuratError as error:
-        print(format_last_words(error), file=sys.stderr, flush=True)  # noqa: T201 - goes to run/archive.log
+        say(format_last_words(error))
         return error.exit_code
     return 0
 
@@ -64,7 +64,7 @@ def _follow(workspace: Workspace, tenant: str, stopping: threading.Event, compac
             except Tampered:
                 raise
             except Unavailable as error:
-                print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+                say(f"{error.family}: {error.detail}; trying again")
     return compacted_s
 
 

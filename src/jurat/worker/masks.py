@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Final
 
 from jurat.app.masks import mask_approved
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError, Tampered
+from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
 
 _EVERY_S: Final = 2.0
@@ -29,5 +29,5 @@ def keep_masked(workspace: Workspace, stopping: threading.Event) -> None:
         except Tampered:
             raise
         except JuratError as error:
-            print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log
+            say(f"{error.family}: {error.detail}; trying again")
             stopping.wait(_EVERY_S)

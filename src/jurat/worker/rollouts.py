@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Final
 
 from jurat.app.rollouts import watch_rollouts
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError, Tampered
+from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
 
 _EVERY_S: Final = 2.0
@@ -34,5 +34,5 @@ def keep_rollouts(workspace: Workspace, stopping: threading.Event) -> None:
         except JuratError as error:
             pause_s = _AGAIN_AFTER_S
             if error.detail != told:
-                print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201 - run/relay.log
+                say(f"{error.family}: {error.detail}; trying again")
             told = error.detail

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from jurat.core.errors import JuratError, Tampered, Unavailable
-from jurat.core.last_words import format_last_words
+from jurat.core.last_words import format_last_words, say
 from jurat.core.workspace import Workspace
 from jurat.ledger.layout import ANCHOR, checkpoint_file
 from jurat.ledger.verify_checkpoints import open_checkpoint
 from jurat.ledger.witnessed import anchor_keys, load_policy
 from jurat.merkle.note import verifiers_of
 from jurat.worker.witness_client import Site, ask_size
-from jurat.worker.witnesses import keep_fork, say, sites_of
+from jurat.worker.witnesses import keep_fork, sites_of
 
 _TIMEOUT_S: Final = 2.0  # of one request; a witness is asked three times at most
 

@@ -5,13 +5,13 @@ Nothing holds any longer when this does not run: expiry, windows and due dates c
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Final
 
 from jurat.app.timekeeper import tick
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError, Tampered
+from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
 
 _EVERY_S: Final = 5.0
@@ -37,5 +37,5 @@ def keep_time(workspace: Workspace, stopping: threading.Event) -> None:
         except JuratError as error:
             pause_s = _AGAIN_AFTER_S
             if error.detail != told:
-                print(f"{error.family}: {error.detail}; trying again", file=sys.stderr, flush=True)  # noqa: T201 - run/relay.log
+                say(f"{error.family}: {error.detail}; trying again")
             told = error.detail

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Final
 
 from jurat.app.watch import Watch
 from jurat.app.wiring import attach_app
 from jurat.core.errors import JuratError, Tampered
+from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
 
 _EVERY_S: Final = 5.0
@@ -28,15 +28,11 @@ def keep_watch(workspace: Workspace, stopping: threading.Event) -> None:
                 watch = Watch(app)
                 while not stopping.is_set():
                     for each in watch.step():
-                        _say(f"producer {each.producer} is silent in `{each.log}`: nothing since {each.last_received_at}")
+                        say(f"producer {each.producer} is silent in `{each.log}`: nothing since {each.last_received_at}")
                     pause_s = _EVERY_S
                     stopping.wait(pause_s)
         except Tampered:
             raise
         except JuratError as error:
-            _say(f"{error.family}: {error.detail}; trying again")
+            say(f"{error.family}: {error.detail}; trying again")
             pause_s = _AGAIN_AFTER_S
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import Final
 from jurat.core.errors import JuratError, Malformed, Tampered, Unavailable
 from jurat.core.files import write_whole
 from jurat.core.jsonio import dump_json
+from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
 from jurat.ledger.arrays import ArrayReader
 from jurat.ledger.layout import ANCHOR, checkpoint_file
@@ -244,7 +244,3 @@ def keep_fork(workspace: Workspace, error: Tampered) -> None:
     workspace.run.mkdir(mode=0o700, exist_ok=True)
     with contextlib.suppress(Unavailable):
         write_whole(workspace.run / "forked.json", dump_json({"detail": error.detail, "hint": error.hint, **error.fields}) + b"\n")
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - goes to run/relay.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,15 @@ def test_words_of_an_earlier_child_are_not_those_of_this_one(tmp_path: Path, sai
     assert isinstance(found, Unavailable)
     assert found.detail == f"`web` did not start: {expected}"
     assert str(log) in found.hint
+
+
+def test_whoever_said_nothing_on_a_full_disk_could_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "sequencer.log"
+    log.touch()
+    assert "said nothing" in read_last_words(log, since=0, who="`sequencer` did not start").detail
+    full = os.statvfs_result([4096, 4096, 1000, 8, 0, 100, 50, 50, 0, 255])
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    found = read_last_words(log, since=0, who="`sequencer` did not start")
+    assert (found.code, "is full" in found.detail) == ("storage_failed", True)
+    log.write_text("conflict (x): somebody else keeps it\n")
+    assert read_last_words(log, since=0, who="`sequencer` did not start").code == "x", "what was said counts"
