@@ -28,6 +28,11 @@ PRAGMA user_version = 1;
 """
 
 
+_OF_THE_DISK: Final = frozenset({
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY,
+})  # fmt: skip
+
+
 class Locked(NamedTuple):
     """The last checkpoint that a log signed. `note` is the whole signed note."""
 
@@ -56,6 +61,7 @@ class LockStore:
                 hint="is its volume mounted? never make a new one: it is what keeps a restored backup from becoming a fork",
                 code="lock_store_missing",
             )
+        self._path = path
         try:
             self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = TRUNCATE")
@@ -98,7 +104,7 @@ class LockStore:
                 )  # fmt: skip
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            raise Unavailable(f"the lock store could not be written: {str(error).lower()}", code="storage_failed") from error
+            raise _not_written(self._path, error) from error
         self.sealed_group = sealed_group
         self.logs.update({swap.new.origin: swap.new for swap in swaps})
 
@@ -128,7 +134,7 @@ def create_lock_store(path: Path, journal_uuid: bytes, logs: Sequence[Locked]) -
             database.close()
     except sqlite3.Error as error:
         path.unlink(missing_ok=True)
-        raise Unavailable(f"the lock store `{path}` could not be written: {str(error).lower()}", code="storage_failed") from error
+        raise _not_written(path, error) from error
 
 
 def read_lock_store(path: Path) -> dict[str, Locked]:
@@ -137,6 +143,7 @@ def read_lock_store(path: Path) -> dict[str, Locked]:
     Raises:
         NotFound: there is none.
         Malformed: it cannot be read.
+        Unavailable: the disk does not let us.
     """
     if not path.exists():
         raise NotFound(f"there is no lock store at `{path}`", code="lock_store_missing")
@@ -167,9 +174,20 @@ def _read_logs(database: sqlite3.Connection) -> list[Locked]:
     return [Locked(*row) for row in database.execute("SELECT origin, size, root, note, sealed_ns FROM logs ORDER BY origin")]
 
 
-def _unreadable(path: Path, error: Exception) -> Malformed:
+def _unreadable(path: Path, error: Exception) -> Malformed | Unavailable:
+    """Return what a failure means: the disk, which says nothing about the store; or the store."""
+    if isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+        return _not_written(path, error)
     return Malformed(
         f"the lock store `{path}` cannot be read: {str(error).lower()}",
         hint="it is never rebuilt from the ledger, which it guards: restore the volume, or compare with a witness",
         code="lock_store_corrupt",
+    )
+
+
+def _not_written(path: Path, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the lock store `{path}` could not be used: {str(error).lower()}",
+        hint="free some space on its volume if it is full, and start again: never restore or remake it for that",
+        code="storage_failed",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jurat.core.errors import Conflict, Malformed, NotFound
+from jurat.core.errors import Conflict, Malformed, NotFound, Unavailable
 from jurat.ledger.lockstore import Locked, LockStore, Swap, create_lock_store, read_lock_store
 
 A, B = (Locked(name, 0, bytes(32), "note", 1) for name in ("host/a", "host/b"))
@@ -120,3 +121,21 @@ def test_reader_sees_the_state_before_a_commit_that_was_cut(path: Path, tmp_path
     before = {each.name: each.read_bytes() for each in cut.iterdir()}
     assert read_lock_store(cut / "lock.sqlite") == {"host/a": A, "host/b": B}
     assert {each.name: each.read_bytes() for each in cut.iterdir()} == before
+
+
+def test_a_full_disk_is_not_taken_for_a_corrupt_store(path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = LockStore(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, limit[1]))  # what SQLite must write does not fit
+    try:
+        with pytest.raises(Unavailable, match="could not be used") as opened:
+            LockStore(path)
+        with pytest.raises(Unavailable, match="could not be used") as committed:
+            store.commit([], 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        store.close()
+    assert (opened.value.code, committed.value.code) == ("storage_failed", "storage_failed")
+    assert "never restore" in opened.value.hint
+    assert read_lock_store(path) == {"host/a": A, "host/b": B}, "and it is what it was"
+    LockStore(path).close()
