@@ -28,7 +28,7 @@ from jurat.core.ids import check_id
 from jurat.core.units import parse_duration_s
 from jurat.domain import rows
 from jurat.domain.commands_keeping import ApproveErasure, FinishErasure, RequestErasure, StartErasure
-from jurat.domain.decide_keeping import STARTED, known_erasure
+from jurat.domain.decide_keeping import APPROVED, STARTED, known_erasure
 from jurat.domain.facts_keeping import Search
 from jurat.domain.retention import Kept
 from jurat.domain.state import State
@@ -149,7 +149,8 @@ def take_certificate(app: App, token: str, request: str) -> bytes:
     found = look_at(app, token, rows.Erasure, request)
     stored = app.events.find(found.certificate) if found.certificate else None
     if stored is None:
-        raise Conflict(f"erasure `{request}` was not carried out: {found.status}", hint=f"`jurat erase run {request}`", code="not_erased")
+        hint = f"`jurat erase run {request}`" if found.status in (APPROVED, STARTED) else f"`jurat erase show {request}`"
+        raise Conflict(f"erasure `{request}` was not carried out: {found.status}", hint=hint, code="not_erased")
     with app.ledger() as ledger:
         receipt = ledger.receipt_for(parse_log_name(stored.log), stored.index)
     return prove_event(app.workspace.ledger, stored, load_log_keys(log_keys_file(app.workspace.keys)), receipt)

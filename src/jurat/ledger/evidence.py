@@ -116,6 +116,11 @@ def parse_evidence(raw: bytes) -> Evidence:
         return Evidence(
             format=FORMAT, log=log, origin=origin, index=proof.index, event=event, receipt=None, proof=raw.decode(), anchor_proof=None
         )  # fmt: skip
+    if raw.lstrip()[:1] != b"{":
+        raise Malformed(
+            "this file is neither evidence nor a tlog-proof",
+            hint="give what `jurat prove` wrote; a COSE receipt is for tools that know RFC 9942, a checkpoint goes with `--since`",
+        )
     evidence = load_json(raw, Evidence, what="evidence")
     if evidence.format != FORMAT:
         raise Malformed(f"evidence of format `{evidence.format[:60]}`, expected `{FORMAT}`", hint="a newer jurat may be able to read it")
