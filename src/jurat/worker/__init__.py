@@ -2,6 +2,7 @@
 
 `__main__`        the process: relays the outbox to the ledger within milliseconds, has checkpoints witnessed
 `archive`         a process of its own: keeps the archive up with the ledger
+`rounds`          one round after another: what the clocks below have in common
 `timekeeping`     writes down what has ended, reminds, opens and closes access reviews
 `rollouts`        measures and judges the steps of rollouts, and takes back what fails
 `retention`       takes away what is due by the retention table, once a day

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Final
 
 from jurat.app.masks import mask_approved
-from jurat.app.wiring import attach_app
-from jurat.core.errors import JuratError, Tampered
-from jurat.core.last_words import say
 from jurat.core.workspace import Workspace
+from jurat.worker.rounds import keep_rounds
 
 _EVERY_S: Final = 2.0
 
 
 def keep_masked(workspace: Workspace, stopping: threading.Event) -> None:
-    """Look every two seconds, until told to stop.
+    """Look every two seconds and first at once, until told to stop.
 
     Raises:
         Tampered: the list of masks cannot be read.
     """
-    while not stopping.is_set():
-        try:
-            with attach_app(workspace, application="masks") as app:
-                while not stopping.is_set():
-                    mask_approved(app.store, workspace.ledger, app.settings.tenant)
-                    stopping.wait(_EVERY_S)
-        except Tampered:
-            raise
-        except JuratError as error:
-            say(f"{error.family}: {error.detail}; trying again")
-            stopping.wait(_EVERY_S)
+    keep_rounds(
+        workspace, stopping, lambda app: partial(mask_approved, app.store, workspace.ledger, app.settings.tenant),
+        application="masks", every_s=_EVERY_S, again_after_s=_EVERY_S, first_after_s=0,
+    )  # fmt: skip
