@@ -57,8 +57,9 @@ def served() -> Iterator[Served]:
                 remove_workspace(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """Ends with its file: while it lives, the driver's loop counts as running, and no other test could run one of its own."""
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine: `apt-get install -y --no-install-recommends chromium`")
     with sync_playwright() as driver:
