@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from jurat.app.soak import STILL_WAITING, still_waiting_since
 from jurat.app.timekeeper import clock_of
 from jurat.app.walk import Done, act, act_as
 from jurat.app.wiring import App
@@ -30,7 +31,7 @@ _MOST_ANSWERS: Final = 20  # different ones; with more they are no categories
 _BINS: Final = 10
 _BASELINE_NS: Final = 86_400 * 10**9
 _FEWEST: Final = 10  # answers of each version, below which nothing is said of how far they lie apart
-_COUNT: Final = """
+_COUNT: Final = f"""
     SELECT version, kind, coalesce(json_extract_string(decode(raw), '$.data.outcome'), '') AS outcome,
            coalesce(CAST(json_extract(decode(raw), '$.data.output') AS VARCHAR), 'null') AS output,
            coalesce(json_extract_string(decode(raw), '$.data.segment'), '') AS segment,
@@ -38,7 +39,8 @@ _COUNT: Final = """
            least(9, CAST(floor(CAST(json_extract(decode(raw), '$.data.confidence') AS DOUBLE) * 10) AS INTEGER)) AS bin,
            count(*), coalesce(sum(CAST(json_extract(decode(raw), '$.data.confidence') AS DOUBLE)), 0.0)
     FROM events
-    WHERE resource = ? AND raw IS NOT NULL AND ((version = ? AND occurred_at >= ?) OR (version = ? AND occurred_at >= ?))
+    WHERE NOT ({STILL_WAITING}) AND resource = ? AND raw IS NOT NULL
+      AND ((version = ? AND occurred_at >= ?) OR (version = ? AND occurred_at >= ?))
       AND kind IN ('prediction.requested.v1', 'prediction.made.v1', 'prediction.failed.v1', 'prediction.shadowed.v1', 'guardrail.failed.v1')
     GROUP BY ALL
 """
@@ -90,7 +92,8 @@ def measure_step(app: App, state: State, row: rows.Rollout) -> list[Metric]:
     resource = f"endpoints/{row.endpoint}"
     tallies = {row.version: Tally(), row.from_version: Tally()}
     day_ago = from_ns(app.clock.now_ns() - _BASELINE_NS)
-    for version, *rest in app.events.select(_COUNT, [resource, row.version, since, row.from_version, day_ago]).rows:
+    waiting = still_waiting_since(app)
+    for version, *rest in app.events.select(_COUNT, [waiting, waiting, resource, row.version, since, row.from_version, day_ago]).rows:
         tallies[version].add(*rest)
     latencies = app.events.select(_LATENCY, [resource, since, row.version]).rows[0][0] or []
     version = state.get(rows.Version, row.version)

@@ -6,12 +6,14 @@ Nobody can claim a soak: its numbers are counted here, from sealed events, and b
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from typing import Final
 
 from jurat.app.evaluator import evaluator_for
 from jurat.app.look import known
 from jurat.app.walk import Done, act, act_as
 from jurat.app.wiring import App
-from jurat.core.clock import parse_at
+from jurat.core.clock import from_ns, parse_at
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Conflict
 from jurat.domain import commands, rows
@@ -21,8 +23,13 @@ from jurat.domain.stages import Stage
 from jurat.domain.values import Metric
 from jurat.ledger.layout import LogName, checkpoint_file
 
-_COUNT = """
-    SELECT count(*) FILTER (WHERE kind = 'prediction.requested.v1') AS asked,
+ANSWERED_WITHIN_S: Final = 15.0  # a gateway gives a model 10 s, and the record of the answer some more
+# A request that has no outcome yet, and is young enough to get one: neither answered nor lost. One parameter, twice: since when.
+STILL_WAITING: Final = """kind = 'prediction.requested.v1' AND occurred_at >= ? AND prediction NOT IN (
+        SELECT prediction FROM events WHERE kind IN ('prediction.made.v1', 'prediction.failed.v1') AND occurred_at >= ?
+           AND prediction IS NOT NULL)"""
+_COUNT: Final = f"""
+    SELECT count(*) FILTER (WHERE kind = 'prediction.requested.v1') - count(*) FILTER (WHERE {STILL_WAITING}) AS asked,
            count(*) FILTER (WHERE kind = 'prediction.made.v1') AS answered,
            count(*) FILTER (WHERE kind = 'prediction.failed.v1') AS failed,
            count(*) FILTER (WHERE kind = 'guardrail.failed.v1') AS alerts
@@ -45,7 +52,8 @@ def record_soak(app: App, token: str, version_name: str) -> Done:
         raise Conflict(f"version `{version.version}` is in `{version.stage}`, a soak is measured in `staging`", code="not_in_staging")
     act(app, token, commands.CheckGate(version=version.version, stage=Stage.PRODUCTION))  # may this person ask? and: what was missing
     app.settle()
-    answer = app.events.select(_COUNT, [version.version, parse_at(version.stage_since)])
+    waiting_since = still_waiting_since(app)
+    answer = app.events.select(_COUNT, [waiting_since, waiting_since, version.version, parse_at(version.stage_since)])
     asked, answered, failed, alerts = answer.rows[0]
     log = LogName(app.settings.tenant, RetentionClass.INFERENCE)
     command = commands.RecordEvidence(
@@ -60,6 +68,11 @@ def record_soak(app: App, token: str, version_name: str) -> Done:
         duration_s=round(time.monotonic() - began, 3),
     )
     return act_as(app, evaluator_for(app, token), command)
+
+
+def still_waiting_since(app: App) -> datetime:
+    """Return since when a request may have been asked that is still on its way."""
+    return from_ns(app.clock.now_ns() - round(ANSWERED_WITHIN_S * 1e9))
 
 
 def _metrics(version: rows.Version, asked: int, answered: int, failed: int, alerts: int) -> list[Metric]:

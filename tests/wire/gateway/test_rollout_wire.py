@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -15,6 +18,7 @@ from tests.wire.gateway.gateway_site import VERSION_DIGEST, WEIGHTS, Gateway, Mo
 from jurat.app.rollouts import in_effect_ms, measure_step, watch_rollouts
 from jurat.app.walk import act_as
 from jurat.app.wiring import open_relay
+from jurat.core.clock import parse_at
 from jurat.domain import facts, rows
 from jurat.domain.commands_rollout import RollBack, StartRollout
 from jurat.domain.events import Actor
@@ -40,11 +44,20 @@ ENGINEER = Actor(principal="prn_engineer", type=PrincipalType.PERSON, chain=["pr
 
 
 class NewModel(Model):
-    """The same, with the weights of 1.2.0; broken when told so."""
+    """The same, with the weights of 1.2.0; broken, or slow, when told so."""
 
     broken = False
+    waits: threading.Event | None = None  # until it is set nothing is answered
+
+    def __init__(self) -> None:
+        self.held: list[float] = []
+        super().__init__()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if (waits := self.waits) is not None:
+            self.held.append(time.monotonic())
+            await asyncio.to_thread(waits.wait, 9.0)
+
         async def told(message: Any) -> None:
             if "status" in message and self.broken:
                 message = {**message, "status": 500}
@@ -173,6 +186,31 @@ def test_a_version_that_fails_is_taken_back_by_itself(home: Site, gateway: Gatew
             pass
     ended = [event.data for event in home.events("deployment") if isinstance(event.data, RolloutEnded)]
     assert [(each.outcome, each.automatic) for each in ended] == [("completed", True), ("rolled_back", True)]
+
+
+def test_requests_on_their_way_are_no_errors(home: Site, gateway: Gateway, new_model: NewModel) -> None:
+    new_model.broken, new_model.waits = False, None
+    begin(home, new_model)
+    with ThreadPoolExecutor(12) as callers:
+        new_model.waits = threading.Event()
+        slow = [callers.submit(ask, home, gateway, f"u{n}") for n in range(12)]
+        until(lambda: len(new_model.held) >= 2)
+        held = len(new_model.held)
+        waits, new_model.waits = new_model.waits, None
+        for n in range(60):  # so many are answered meanwhile that the step is judged
+            ask(home, gateway, f"v{n}")
+        with home.app.ledger() as ledger:
+            ledger.flush()
+        with home.app.store.reading() as state:
+            metrics = {m.name: m.value for m in measure_step(home.app, state, rollout_of(home))}
+        left = home.app.events.select(
+            "SELECT count(*) FILTER (WHERE kind = 'prediction.requested.v1') - count(*) FILTER (WHERE kind = 'prediction.made.v1') "
+            "FROM events WHERE version = 'credit@1.2.0' AND occurred_at >= ?", [parse_at(rollout_of(home).step_since)]
+        ).rows[0][0]  # fmt: skip
+        waits.set()
+        assert {status for status, _ in (each.result() for each in slow)} == {200}
+    assert left >= held >= 2  # they were on record, without an outcome
+    assert metrics["error_rate"] == 0.0
 
 
 def until(check: Any, timeout_s: float = 10.0, every_s: float = 0.05) -> None:
