@@ -18,6 +18,7 @@ from jurat.app.wiring import App
 from jurat.core.clock import from_ns
 from jurat.domain import rows
 from jurat.domain.commands_rollout import ReadRequestStats, ShowRequest
+from jurat.domain.requests import is_open
 from jurat.domain.roles import roles_held
 
 TOO_FAST_S: Final = 5.0
@@ -82,7 +83,7 @@ def show_request(app: App, token: str, request: str) -> rows.Request:
     caller = known(app, token)
     with app.store.reading() as state:
         held = roles_held(state, caller.principal, f"requests/{request}", app.clock.now_ns())
-    if found.status == "waiting_for_approvers" and held & set(found.approver_roles):
+    if is_open(found, app.clock.now_ns()) and held & set(found.approver_roles):
         act(app, token, ShowRequest(request=request))
     return found
 

@@ -11,7 +11,7 @@
 `stages`    experiment → development → staging → production → retired
 `upstreams` where a model server listens
 `roles`     which roles a principal holds now, and which person stands behind it
-`quorum`    how many different people really said yes
+`requests`  what is one law for all requests: open, shown, whose word · `quorum` how many different people really said yes
 `gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured
 `gate_preview` what is missing, and who can do it
 `cards`      model cards and data sheets, from facts
@@ -35,7 +35,8 @@
 `registry` its entries, by name and number · `registry_names` what may be called how, and what is protected · `registry_search` its language
 `facts_lineage` `commands_lineage` `rows_lineage` `evolve_lineage`  systems that change, assets, what rests on what
 `lineage`   nodes, walks, doubts · `packages` locks and ranges of versions · `descriptions` how things may be called
-`decide_systems` systems, assets, references · `decide_upstream` what changes upstream, and approvals that reopen
+`decide_systems` systems, assets, references · `decide_artefacts` kept bytes
+`decide_upstream` what changes upstream, and approvals that reopen
 `gate_upstream` at every gate
 `decide_access` `decide_models` `decide_requests`  the law by subject
 """

@@ -23,6 +23,7 @@ from jurat.domain.decide_duties import notices
 from jurat.domain.duties import people_holding, roles_of_person, rules_in_force
 from jurat.domain.events import Event
 from jurat.domain.grants import approval_rule, check_scope, review_bar, window_of
+from jurat.domain.requests import need_person
 from jurat.domain.roles import expiry, people_behind, roles_held
 from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
@@ -118,8 +119,7 @@ def review_glass(state: State, command: commands.ReviewGlass, context: Context) 
         raise Conflict(f"break-glass `{row.glass}` was reviewed already: {row.verdict}", hint="nothing to do", code="unchanged")
     if not row.closed_at and context.now_ns < to_ns(parse_at(row.expires_at)):
         raise Conflict(f"the window of `{row.glass}` is open until {row.expires_at}", hint="look when it is over", code="window_open")
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"a review is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
+    need_person(context, "a review")
     reviewers = rules_in_force(state).break_glass.reviewers
     able = [p for p in people_holding(state, reviewers, context.now_ns) if p != row.person]
     ask = f"ask {', '.join(f'`{p}`' for p in able[:5])}" if able else "grant one of the roles that review to somebody else"

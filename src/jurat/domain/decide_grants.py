@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.digests import digest_json, short
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands_access as commands
-from jurat.domain import facts, rows
+from jurat.domain import facts, requests, rows
 from jurat.domain import facts_access as access
 from jurat.domain.context import Context
 from jurat.domain.duties import people_holding, refuse_conflicting_grant, rules_in_force
 from jurat.domain.events import Event
-from jurat.domain.grants import approval_rule, check_scope, past_end
+from jurat.domain.grants import approval_rule, check_scope, given_until, past_end
 from jurat.domain.quorum import seats_filled
-from jurat.domain.roles import expiry, is_live, people_behind, person_behind, roles_held
+from jurat.domain.roles import expiry, is_live
 from jurat.domain.state import State
-from jurat.domain.values import PrincipalType
 
-WAITING = "waiting_for_approvers"
+SORT: Final = requests.Sort("request", "jurat access requests", "jurat access show")
 REQUEST_LIFETIME_S = 7 * 86_400.0
 
 
@@ -42,8 +43,8 @@ def request_access(state: State, command: commands.RequestAccess, context: Conte
         )
     refuse_conflicting_grant(state, command.principal, command.role, context.now_ns)  # what nobody could grant is not asked for
     same = [
-        r for r in state.find(rows.AccessRequest, principal=command.principal, status=WAITING)
-        if (r.role, r.scope) == (command.role, command.scope) and context.now_ns < to_ns(parse_at(r.expires_at))
+        r for r in state.find(rows.AccessRequest, principal=command.principal)
+        if (r.role, r.scope) == (command.role, command.scope) and requests.is_open(r, context.now_ns)
     ]  # fmt: skip
     if same:
         raise Conflict(f"request `{same[0].request}` asks for this already", hint="wait for its approvers", code="already_asked")
@@ -55,7 +56,7 @@ def request_access(state: State, command: commands.RequestAccess, context: Conte
     data = access.AccessRequested(
         request=context.fresh("req"), principal=command.principal, role=command.role, scope=command.scope, lifetime_s=command.lifetime_s,
         reason=command.reason, renews=command.renews, approvers=approvers, shown=shown, shown_digest=digest_json(shown),
-        expires_at=expiry(context.now_ns, REQUEST_LIFETIME_S),
+        expires_at=requests.until(context, REQUEST_LIFETIME_S),
     )  # fmt: skip
     return [context.event(data, because=because)]
 
@@ -63,35 +64,21 @@ def request_access(state: State, command: commands.RequestAccess, context: Conte
 def approve_access(state: State, command: commands.ApproveAccess, context: Context) -> list[Event]:
     """One more person has said yes; the last one's yes is the grant, and its time begins."""
     row = _open(state, command, context)
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
+    requests.need_person(context)
     holder = state.get(rows.Principal, row.principal)
     if holder is None or not holder.active:
         raise Conflict(f"`{row.principal}` is deactivated, and is given nothing", hint="reactivate them first", code="inactive")
-    askers = {row.principal, row.asking_person, person_behind(state, row.principal)}
-    others = [p for p in people_holding(state, row.approvers, context.now_ns) if p not in askers]
+    askers = [row.principal, row.asking_person]
+    others = [p for p in people_holding(state, row.approvers, context.now_ns) if p not in requests.people_of(state, askers)]
     ask = f"ask {', '.join(f'`{p}`' for p in others[:5])}" if others else "nobody else holds it: ask an operator"
-    if askers & {*people_behind(state, context.actor), context.actor.principal}:
-        raise Denied(f"`{context.person}` asked for this access and may not approve it", hint=ask, code="no_self_approval")
-    if any(a.person == context.person for a in row.approvals):
-        raise Conflict(
-            f"`{context.person}` has approved request `{row.request}` already; people are counted, not roles",
-            hint=ask,
-            code="already_approved",
-        )
-    held = roles_held(state, context.actor.principal, context.resource, context.now_ns, with_glass=False)
-    counted = [role for role in dict.fromkeys(row.approvers) if role in held]
-    if not counted:
-        wanted = " or ".join(f"`{role}`" for role in dict.fromkeys(row.approvers))
-        raise Denied(f"request `{row.request}` wants {wanted}, `{context.person}` holds neither", hint=ask, code="role_required")
+    requests.refuse_own(state, context, askers, "asked for this access and may not approve it", hint=ask)
+    requests.refuse_second(row, row.approvals, context, hint=ask)
+    counted = requests.roles_for(state, row, row.approvers, context, context.resource, hint=ask)
     approved = context.event(
         access.AccessApproved(request=row.request, shown_digest=row.shown_digest, roles=counted, comment=command.comment),
         because=[row.as_of],
     )
-    # An approval counts while its giver may still give it: roles that ended since do not fill a seat.
-    yes = {
-        a.person: set(a.roles) & roles_held(state, a.principal, context.resource, context.now_ns, with_glass=False) for a in row.approvals
-    }
+    yes = requests.still_said(state, row.approvals, context.resource, context.now_ns)
     if len(seats_filled(row.approvers, {**yes, context.person: counted})) < len(row.approvers):
         return [approved]
     watched = refuse_conflicting_grant(state, row.principal, row.role, context.now_ns)
@@ -109,8 +96,7 @@ def approve_access(state: State, command: commands.ApproveAccess, context: Conte
 def reject_access(state: State, command: commands.RejectAccess, context: Context) -> list[Event]:
     """One person has said no, and why; the request is closed. Whoever asked may take it back the same way."""
     row = _open(state, command, context)
-    if not command.comment.strip():
-        raise Malformed("a rejection needs a comment", hint="say what would have to change")
+    requests.need_comment(command.comment)
     data = access.AccessRejected(request=row.request, shown_digest=row.shown_digest, comment=command.comment)
     return [context.event(data, because=[row.as_of])]
 
@@ -120,7 +106,7 @@ def end_expired(state: State, _command: commands.EndExpired, context: Context) -
     windows = {g.grant: g for g in state.find(rows.Glass, closed_at="") if context.now_ns >= to_ns(parse_at(g.expires_at))}
     events = [
         context.event(
-            access.GrantExpired(grant=g.grant, principal=g.principal, role=g.role, ended_at=g.expires_at or ""),
+            access.GrantExpired(grant=g.grant, principal=g.principal, role=g.role, ended_at=given_until(g)),
             because=[g.as_of], resource=f"principals/{g.principal}",
         )
         for g in past_end(state, context.now_ns)
@@ -175,20 +161,12 @@ def _renewed(state: State, command: commands.RequestAccess, context: Context) ->
 
 
 def _open(state: State, command: commands._OnAccessRequest, context: Context) -> rows.AccessRequest:
-    row = state.get(rows.AccessRequest, command.request)
-    if row is None:
-        raise NotFound(f"request `{command.request[:60]}` does not exist", hint="`jurat access requests` shows them")
-    if row.status != WAITING:
-        raise Conflict(f"request `{row.request}` is closed: {row.status}", code="request_closed")
-    if context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"request `{row.request}` expired at {row.expires_at}", hint="ask anew", code="request_expired")
+    row = requests.open_one(state.get(rows.AccessRequest, command.request), SORT, command, context)
     rule = approval_rule(rules_in_force(state), row.role, row.scope)
-    if command.shown_digest != row.shown_digest or rule is None or list(rule.approvers) != row.approvers or row.lifetime_s > rule.longest_s:
-        changed = command.shown_digest == row.shown_digest
-        what = "the rules of approval have changed since" if changed else f"you looked at `{short(command.shown_digest)}`"
+    if rule is None or list(rule.approvers) != row.approvers or row.lifetime_s > rule.longest_s:
         raise Conflict(
-            f"request `{row.request}` shows `{short(row.shown_digest)}`, {what}",
-            hint="whoever asks, asks anew" if changed else f"look again: `jurat access show {row.request}`",
+            f"request `{row.request}` shows `{short(row.shown_digest)}`, the rules of approval have changed since",
+            hint="whoever asks, asks anew",
             code="shown_changed",
         )
     return row

@@ -7,26 +7,25 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from jurat.core.clock import format_at, parse_at, to_ns
-from jurat.core.digests import digest_json, short
-from jurat.core.errors import Conflict, Denied, Malformed, NotFound
+from jurat.core.digests import digest_json
+from jurat.core.errors import Conflict, Malformed, NotFound
 from jurat.core.ids import check_id
 from jurat.core.periods import day_of
 from jurat.domain import commands_keeping as commands
 from jurat.domain import facts_keeping as facts
-from jurat.domain import rows
+from jurat.domain import requests, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
 from jurat.domain.evolve import CHANGES
 from jurat.domain.facts import KIND_OF
 from jurat.domain.places import count, covers, to_places
 from jurat.domain.retention import Kept, hold_on, legal_bar, read_table, shortened, table_in_force, tables_in_force, tiers_of
-from jurat.domain.roles import expiry, person_behind
 from jurat.domain.state import State
-from jurat.domain.values import PrincipalType
 
 MOST_EVENTS: Final = 10_000  # of one erasure: its places must fit into an event, and a person must be able to judge it
 STATE_KINDS: Final = frozenset(KIND_OF[fact] for fact in CHANGES)
-WAITING, APPROVED, STARTED, DONE, REJECTED = "waiting_for_approval", "approved", "started", "done", "rejected"
+APPROVED, STARTED, DONE, REJECTED = "approved", "started", "done", "rejected"
+SORT: Final = requests.Sort("erasure", "jurat erase list", "jurat erase show")
 
 
 def apply_retention(state: State, command: commands.ApplyRetention, context: Context) -> list[Event]:
@@ -102,7 +101,7 @@ def request_erasure(state: State, command: commands.RequestErasure, context: Con
         "retention": table.digest,
     }  # fmt: skip
     data = facts.ErasureRequested(
-        request=context.fresh("req"), shown_digest=digest_json(shown), expires_at=expiry(context.now_ns, command.lifetime_s), **shown
+        request=context.fresh("req"), shown_digest=digest_json(shown), expires_at=requests.until(context, command.lifetime_s), **shown
     )
     return [context.event(data)]
 
@@ -116,7 +115,7 @@ def approve_erasure(state: State, command: commands.ApproveErasure, context: Con
 
 def reject_erasure(state: State, command: commands.RejectErasure, context: Context) -> list[Event]:
     row = _waiting(state, command, context)
-    _need(command.comment, "a rejection", "comment")
+    requests.need_comment(command.comment)
     return [
         context.event(
             facts.ErasureRejected(request=row.request, shown_digest=row.shown_digest, comment=command.comment), because=[row.as_of]
@@ -210,25 +209,12 @@ def known_erasure(state: State, request: str) -> rows.Erasure:
 
 
 def _waiting(state: State, command: commands._OnErasure, context: Context) -> rows.Erasure:
-    row = known_erasure(state, command.request)
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
-    if row.status != WAITING:
-        raise Conflict(f"erasure `{row.request}` is closed: {row.status}", code="request_closed")
-    if context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"erasure `{row.request}` expired at {row.expires_at}", hint="ask for it again", code="request_expired")
-    if command.shown_digest != row.shown_digest:
-        raise Conflict(
-            f"erasure `{row.request}` shows `{short(row.shown_digest)}`, you looked at `{short(command.shown_digest)}`",
-            hint=f"look again: `jurat erase show {row.request}`",
-            code="shown_changed",
-        )
-    if context.person in (row.person, row.requested_by, person_behind(state, row.requested_by)):
-        raise Denied(
-            f"`{context.person}` asked for this erasure, or is its subject, and may not decide on it",
-            hint="ask another person who holds `privacy_officer`",
-            code="no_self_approval",
-        )
+    row = requests.open_one(state.get(rows.Erasure, command.request), SORT, command, context)
+    requests.need_person(context)
+    requests.refuse_own(
+        state, context, [row.requested_by, row.asking_person, row.person],
+        "asked for this erasure, or is its subject, and may not decide on it", hint="ask another person who holds `privacy_officer`",
+    )  # fmt: skip
     return row
 
 

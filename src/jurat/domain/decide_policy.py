@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from jurat.core.clock import parse_at, to_ns
 from jurat.core.digests import digest_json, short
-from jurat.core.errors import Conflict, Denied, Malformed, NotFound
+from jurat.core.errors import Conflict, Malformed
 from jurat.domain import commands_policy as commands
 from jurat.domain import facts_policy as facts
-from jurat.domain import rows
+from jurat.domain import requests, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
 from jurat.domain.facts import PolicySetApplied
-from jurat.domain.roles import expiry, people_behind, person_behind
 from jurat.domain.state import State
-from jurat.domain.values import PrincipalType
 from jurat.policy.compare import compare
 from jurat.policy.policyset import PolicySet
 from jurat.policy.sanity import check_meaning
+
+SORT: Final = requests.Sort("policy change", "jurat policy changes", "jurat policy changes")
 
 
 def request_change(state: State, command: commands.RequestPolicyChange, context: Context) -> list[Event]:
     """Another person is asked to put exactly this set into force."""
     _need(command.reason, "a change of the policies")
-    if command.lifetime_s <= 0:
-        raise Malformed("a request needs a lifetime above 0")
     candidate, current = _candidate(command.files, command.schema), in_force(state)
     if current.digest == candidate.digest:
         raise Conflict("this policy set is already in force", hint="nothing to do", code="unchanged")
@@ -35,7 +32,7 @@ def request_change(state: State, command: commands.RequestPolicyChange, context:
     }  # fmt: skip
     data = facts.PolicyChangeRequested(
         request=context.fresh("req"), digest=candidate.digest, previous=current.digest, files=command.files, schema=command.schema,
-        reason=command.reason, shown=shown, shown_digest=digest_json(shown), expires_at=expiry(context.now_ns, command.lifetime_s),
+        reason=command.reason, shown=shown, shown_digest=digest_json(shown), expires_at=requests.until(context, command.lifetime_s),
     )  # fmt: skip
     return [context.event(data, because=[current.as_of])]
 
@@ -55,7 +52,7 @@ def approve_change(state: State, command: commands.ApprovePolicyChange, context:
 def reject_change(state: State, command: commands.RejectPolicyChange, context: Context) -> list[Event]:
     """One person has said no, with a reason; the request is closed."""
     row = _waiting(state, command, context)
-    _need(command.comment, "a rejection", "comment")
+    requests.need_comment(command.comment)
     data = facts.PolicyChangeRejected(request=row.request, digest=row.digest, shown_digest=row.shown_digest, comment=command.comment)
     return [context.event(data, because=[row.as_of])]
 
@@ -94,36 +91,21 @@ def _candidate(files: dict[str, str], schema: str) -> PolicySet:
 
 
 def _waiting(state: State, command: commands._OnChange, context: Context) -> rows.PolicyChange:
-    row = state.get(rows.PolicyChange, command.request)
-    if row is None:
-        raise NotFound(f"policy change `{command.request[:60]}` does not exist", hint="`jurat policy changes` shows them")
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
-    if row.status != "waiting_for_approval":
-        raise Conflict(f"policy change `{row.request}` is closed: {row.status}", code="request_closed")
-    if context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"policy change `{row.request}` expired at {row.expires_at}", hint="ask for it again", code="request_expired")
-    if command.shown_digest != row.shown_digest:
-        raise Conflict(
-            f"policy change `{row.request}` shows `{short(row.shown_digest)}`, you looked at `{short(command.shown_digest)}`",
-            hint=f"look again: `jurat policy changes {row.request}`",
-            code="shown_changed",
-        )
+    row = requests.open_one(state.get(rows.PolicyChange, command.request), SORT, command, context)
+    requests.need_person(context)
     if (current := in_force(state)).digest != row.previous:
         raise Conflict(
             f"the policies have changed since: `{short(current.digest)}` is in force, the change was of `{short(row.previous)}`",
             hint="ask for it again: the difference is another one now",
             code="shown_changed",
         )
-    if {row.asking_person, person_behind(state, row.requested_by)} & people_behind(state, context.actor):
-        raise Denied(
-            f"`{context.person}` asked for this change and may not decide on it",
-            hint="ask another person whom the policies allow `policy:approve`: `jurat access who-can policy:approve workspace`",
-            code="no_self_approval",
-        )
+    requests.refuse_own(
+        state, context, [row.requested_by, row.asking_person], "asked for this change and may not decide on it",
+        hint="ask another person whom the policies allow `policy:approve`: `jurat access who-can policy:approve workspace`",
+    )  # fmt: skip
     return row
 
 
-def _need(text: str, what: str, field: str = "reason") -> None:
+def _need(text: str, what: str) -> None:
     if not text.strip():
-        raise Malformed(f"{what} needs a {field}", hint="say why, in words that a reviewer will understand in a year")
+        raise Malformed(f"{what} needs a reason", hint="say why, in words that a reviewer will understand in a year")

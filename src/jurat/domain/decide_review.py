@@ -20,9 +20,9 @@ from jurat.domain.context import Context
 from jurat.domain.decide_duties import notices
 from jurat.domain.duties import people_holding, rules_in_force
 from jurat.domain.events import Event
+from jurat.domain.requests import need_person
 from jurat.domain.roles import expiry, is_live, people_behind, person_behind
 from jurat.domain.state import State
-from jurat.domain.values import PrincipalType
 from jurat.policy.accessrules import AccessRules
 
 ANSWERS: Final = ("keep", "remove")
@@ -77,8 +77,7 @@ def answer_review(state: State, command: commands.AnswerReview, context: Context
         raise Conflict(
             f"`{answer.grant}` was answered already: {answer.answer}", hint="grant or revoke it if that was wrong", code="unchanged"
         )
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"a review is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
+    need_person(context, "a review")
     grantee, people = answer.item.principal, people_behind(state, context.actor)
     standing_in = people_holding(state, rules_in_force(state).reviews.deciders, context.now_ns)
     if person_behind(state, grantee) in people or grantee in people:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from jurat.core.clock import parse_at, to_ns
-from jurat.core.digests import digest_json, short
-from jurat.core.errors import Conflict, Denied, Malformed, NotFound
+from typing import Final
+
+from jurat.core.digests import digest_json
+from jurat.core.errors import Conflict, Malformed
 from jurat.domain import commands_keeping as commands
 from jurat.domain import facts_keeping as facts
-from jurat.domain import rows
+from jurat.domain import requests, rows
 from jurat.domain.context import Context
 from jurat.domain.events import Event
 from jurat.domain.retention import read_table, shortened, table_in_force
-from jurat.domain.roles import expiry, person_behind
 from jurat.domain.state import State
-from jurat.domain.values import PrincipalType
 
-WAITING = "waiting_for_approval"
+SORT: Final = requests.Sort("request", "jurat retention requests", "jurat retention requests")
 
 
 def request_shortening(state: State, command: commands.RequestShortening, context: Context) -> list[Event]:
@@ -31,7 +30,7 @@ def request_shortening(state: State, command: commands.RequestShortening, contex
         )  # fmt: skip
     shown = {"digest": table.digest, "source": command.source, "previous": current.digest, "less": less, "reason": command.reason}
     data = facts.ShorteningRequested(
-        request=context.fresh("req"), shown_digest=digest_json(shown), expires_at=expiry(context.now_ns, command.lifetime_s), **shown
+        request=context.fresh("req"), shown_digest=digest_json(shown), expires_at=requests.until(context, command.lifetime_s), **shown
     )
     row = state.get(rows.RetentionInForce, "current")
     return [context.event(data, because=[row.as_of] if row else [])]
@@ -53,30 +52,16 @@ def approve_shortening(state: State, command: commands.ApproveShortening, contex
 
 def reject_shortening(state: State, command: commands.RejectShortening, context: Context) -> list[Event]:
     row = _waiting(state, command, context)
-    if not command.comment.strip():
-        raise Malformed("a rejection needs a comment", hint="in words that somebody will understand in ten years")
+    requests.need_comment(command.comment)
     said = facts.ShorteningRejected(request=row.request, shown_digest=row.shown_digest, comment=command.comment)
     return [context.event(said, because=[row.as_of])]
 
 
 def _waiting(state: State, command: commands._OnShortening, context: Context) -> rows.Shortening:
-    row = state.get(rows.Shortening, command.request)
-    if row is None:
-        raise NotFound(f"request `{command.request[:60]}` does not exist", hint="`jurat retention requests` shows them")
-    if context.actor.type is not PrincipalType.PERSON:
-        raise Denied(f"an approval is a person's act, `{context.actor.principal}` is a {context.actor.type}", code="person_required")
-    if row.status != WAITING:
-        raise Conflict(f"request `{row.request}` is closed: {row.status}", code="request_closed")
-    if context.now_ns >= to_ns(parse_at(row.expires_at)):
-        raise Conflict(f"request `{row.request}` expired at {row.expires_at}", hint="ask for it again", code="request_expired")
-    if command.shown_digest != row.shown_digest:
-        raise Conflict(
-            f"request `{row.request}` shows `{short(row.shown_digest)}`, you looked at `{short(command.shown_digest)}`",
-            hint=f"look again: `jurat retention requests {row.request}`", code="shown_changed",
-        )  # fmt: skip
-    if context.person in (row.requested_by, person_behind(state, row.requested_by)):
-        raise Denied(
-            f"`{context.person}` asked for this shortening, and may not decide on it",
-            hint="ask another person who holds `compliance_officer`", code="no_self_approval",
-        )  # fmt: skip
+    row = requests.open_one(state.get(rows.Shortening, command.request), SORT, command, context)
+    requests.need_person(context)
+    requests.refuse_own(
+        state, context, [row.requested_by, row.asking_person], "asked for this shortening, and may not decide on it",
+        hint="ask another person who holds `compliance_officer`",
+    )  # fmt: skip
     return row

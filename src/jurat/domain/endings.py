@@ -108,6 +108,6 @@ ENDINGS: Final[dict[str, Ending]] = {
     "access_requests": _waiting(rows.AccessRequest, "principal", "asking_person"),
     "access_approvals": _approvals(rows.AccessRequest),
     "policy_changes": _waiting(rows.PolicyChange, "requested_by", "asking_person"),
-    "shortenings": _waiting(rows.Shortening, "requested_by"),
-    "erasures": _waiting(rows.Erasure, "requested_by"),
+    "shortenings": _waiting(rows.Shortening, "requested_by", "asking_person"),
+    "erasures": _waiting(rows.Erasure, "requested_by", "asking_person"),
 }

@@ -27,7 +27,7 @@ def shortening_requested(state: State, event: Event, data: facts.ShorteningReque
     row = rows.Shortening(
         as_of=event.id, request=data.request, digest=data.digest, source=data.source, previous=data.previous, less=data.less,
         reason=data.reason, shown_digest=data.shown_digest, expires_at=data.expires_at, requested_by=event.actor.principal,
-        requested_at=event.at,
+        requested_at=event.at, asking_person=event.actor.chain[0],
     )  # fmt: skip
     return [Put("shortenings", data.request, row)]
 
@@ -65,6 +65,7 @@ def erasure_requested(state: State, event: Event, data: facts.ErasureRequested) 
         as_of=event.id, request=data.request, selector=data.selector, reference=data.reference, person=data.person, events=data.events,
         count=data.count, kept=data.kept, reason=data.reason, legal_basis=data.legal_basis, retention=data.retention,
         shown_digest=data.shown_digest, expires_at=data.expires_at, requested_by=event.actor.principal, requested_at=event.at,
+        asking_person=event.actor.chain[0],
     )  # fmt: skip
     return [Put("erasures", data.request, row)]
 

@@ -12,6 +12,7 @@ from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
 from jurat.domain.gates import GateResult, gates_in_force
 from jurat.domain.quorum import seats_filled
+from jurat.domain.requests import is_open
 from jurat.domain.roles import holders_of, person_behind
 from jurat.domain.stages import Stage, next_stage, stages_up_to
 from jurat.domain.state import State
@@ -106,11 +107,7 @@ def _until(state: State, version: rows.Version, to_stage: Stage, clause: Clause,
 def _approve(state: State, version: rows.Version, clause: Clause, now_ns: int) -> tuple[str, list[str]]:
     """Return what to type, and who may say yes: holders of the open seats who neither made, asked nor answered already."""
     needed = clause.condition.removeprefix("approved by ").split(", ")
-    waiting = [
-        r
-        for r in state.find(rows.Request, version=version.version, status="waiting_for_approvers")
-        if r.version_digest == version.digest and now_ns < to_ns(parse_at(r.expires_at))
-    ]
+    waiting = [r for r in state.find(rows.Request, version=version.version) if r.version_digest == version.digest and is_open(r, now_ns)]
     if not waiting:
         return f"jurat request open {version.version} {_stage_of(state, needed)}", []
     request = waiting[-1]

@@ -20,7 +20,7 @@ from jurat.domain.gate_measured import condition_clause, expression_clause, poli
 from jurat.domain.gate_measured import show_metric as show_metric
 from jurat.domain.gate_upstream import shown_changes, upstream_clauses
 from jurat.domain.quorum import seats_filled
-from jurat.domain.roles import roles_held
+from jurat.domain.requests import still_said, why_closed
 from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
 from jurat.domain.values import Clause
@@ -196,14 +196,8 @@ def _approvals(
         problem = _why_void(state, version, stage, request, now_ns)
         seats: dict[int, str] = {}
         if not problem:
-            # An approval counts while its giver may still give it: roles that ended since do not fill a seat.
             place = f"requests/{request.request}"
-            held = {
-                a.person: set(a.roles) & roles_held(state, a.principal, place, now_ns, with_glass=False)
-                for a in request.approvals
-                if a.person not in promoters
-            }
-            seats = seats_filled(needed, held)
+            seats = seats_filled(needed, still_said(state, request.approvals, place, now_ns, without=promoters))
             missing = [role for seat, role in enumerate(needed) if seat not in seats]
             own = [a.person for a in request.approvals if a.person in promoters]
             problem = (
@@ -234,12 +228,8 @@ def _why_void(state: State, version: rows.Version, stage: Stage, request: rows.R
     """Return why a request's approvals do not count, or nothing."""
     if request.version_digest != version.digest:
         return f"request `{request.request}` is about other bytes"
-    if request.status == "rejected":
-        return f"request `{request.request}` was rejected"
-    if request.status == "used":
-        return f"request `{request.request}` was used already"
-    if now_ns >= to_ns(parse_at(request.expires_at)):
-        return f"request `{request.request}` expired at {request.expires_at}"
+    if why := why_closed(request, now_ns):
+        return why
     shown = shown_for(state, version, stage, types=[e["type"] for e in request.shown["evidence"]])
     if digest_json(shown) != request.shown_digest:
         return f"what was approved in `{request.request}`, `{short(request.shown_digest)}`, has changed since"

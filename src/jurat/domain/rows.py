@@ -15,6 +15,7 @@ from jurat.domain.rows_identity import Provider as Provider
 from jurat.domain.rows_identity import Session as Session
 from jurat.domain.rows_identity import TokenKeys as TokenKeys
 from jurat.domain.rows_identity import Trust as Trust
+from jurat.domain.rows_identity import Vouch as Vouch
 from jurat.domain.rows_lineage import LINEAGE_ROWS as LINEAGE_ROWS
 from jurat.domain.rows_lineage import Asset as Asset
 from jurat.domain.rows_lineage import Edge as Edge
@@ -55,6 +56,8 @@ class Grant(Row, frozen=True, kw_only=True):
     break_glass: str = ""
     review: str = ""  # the open review that asks for it
     review_due: str = ""  # unanswered by then, it ends; empty: no review asks, or it was answered
+    confirm_by: str = ""  # without a second person's word by then, it ends; empty: it has it, or needs none
+    granting_person: str = ""  # first in the chain by which `granted_by` acted
 
 
 class PolicySetInForce(Row, frozen=True, kw_only=True):
@@ -126,6 +129,7 @@ class Version(Row, frozen=True, kw_only=True):
     unverified: list[str] = []  # noqa: RUF012 - those of them whose bytes nobody has read yet
     accepted: list[str] = []  # noqa: RUF012 - changes upstream that its approvals know of
     held: str = ""  # a change upstream for which nothing is served by it; empty: none
+    validation_dataset: str = ""  # named at its registration to judge it by
 
 
 class Evidence(Row, frozen=True, kw_only=True):
@@ -219,6 +223,7 @@ class Shortening(Row, frozen=True, kw_only=True):
     requested_at: str
     status: str = "waiting_for_approval"  # approved | rejected
     decided_by: str = ""
+    asking_person: str = ""  # first in the chain by which `requested_by` acted
 
 
 class Hold(Row, frozen=True, kw_only=True):
@@ -253,6 +258,7 @@ class Erasure(Row, frozen=True, kw_only=True):
     decided_by: str = ""
     approved: str = ""  # event id of the approval
     certificate: str = ""  # event id of `events.erased.v1`
+    asking_person: str = ""  # first in the chain by which `requested_by` acted
 
 
 class Group(Row, frozen=True, kw_only=True):

@@ -17,6 +17,17 @@ class Session(Row, frozen=True, kw_only=True):
     opened_at: str
     expires_at: str
     jkt: str = ""
+    hands: list[str] = []  # noqa: RUF012 - who else made what it was opened by
+    root: str = ""  # what that was
+
+
+class Vouch(Row, frozen=True, kw_only=True):
+    """Somebody said that a credential is its person's alone. Key: the credential."""
+
+    credential: str
+    principal: str
+    by: str
+    alone: bool = False
 
 
 class TokenKeys(Row, frozen=True, kw_only=True):
@@ -47,4 +58,4 @@ class Trust(Row, frozen=True, kw_only=True):
     keys: list[dict[str, Any]]
 
 
-IDENTITY_ROWS: Final[dict[str, type[Row]]] = {"sessions": Session, "token_keys": TokenKeys, "providers": Provider, "trusts": Trust}
+IDENTITY_ROWS: Final[dict[str, type[Row]]] = {"sessions": Session, "token_keys": TokenKeys, "providers": Provider, "trusts": Trust, "vouches": Vouch}
