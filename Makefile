@@ -47,6 +47,7 @@ test: $(VENV)/.dev $(VENV)/.node ## every test that takes seconds; continuous in
 	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
 test-long: $(VENV)/.interop $(VENV)/.spark ## the campaigns that take minutes: crash loops, fuzzing, load
+	@tests/system-packages chromium strace golang-go golang-golang-x-mod-dev
 	@$(BIN)/pytest -q -m slow tests
 
 bench: $(VENV)/.dev $(VENV)/.peers ## measure, as ratios in one run; writes bench/results.jsonl
