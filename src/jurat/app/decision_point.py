@@ -152,8 +152,3 @@ class WholeSource(StoreSource):
         rows.Dataset: "dataset",
         rows.Request: "request",
     }
-
-
-def point_of(app: App, state: State) -> WorkspacePoint:
-    """Return the point that answers from a picture, as of now."""
-    return WorkspacePoint(app, state, app.clock.now_ns())

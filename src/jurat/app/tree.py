@@ -63,7 +63,6 @@ class _Child:
     name: str
     process: subprocess.Popen[bytes]
     port: int
-    started_at_s: float
     log_begin: int
 
 
@@ -205,7 +204,7 @@ class Tree:
             port = self._await_ready(name, process, ready_read, log_begin)
         finally:
             os.close(ready_read)
-        self._children[name] = _Child(name, process, port, time.monotonic(), log_begin)
+        self._children[name] = _Child(name, process, port, log_begin)
 
     def _await_ready(self, name: str, process: subprocess.Popen[bytes], ready_fd: int, log_begin: int) -> int:
         """Wait for the child's line: `ready` or `ready <port>`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jurat.core.clock import format_at, parse_at, to_ns
+from jurat.core.clock import parse_at, to_ns
 from jurat.core.digests import digest_json, short
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands_access as commands
@@ -122,17 +122,6 @@ def end_expired(state: State, _command: commands.EndExpired, context: Context) -
     if not events:
         raise Conflict("no grant and no window has ended since", hint="nothing to do", code="unchanged")
     return events
-
-
-def future(text: str, now_ns: int) -> str:
-    """Return a moment that lies ahead, in the form that events have."""
-    try:
-        at_ns = to_ns(parse_at(text))
-    except ValueError:
-        raise Malformed(f"`{text[:40]}` is not a time with a zone", hint="write RFC 3339, such as `2027-01-31T12:00:00Z`") from None
-    if at_ns <= now_ns:
-        raise Malformed(f"`{text}` has passed already")
-    return format_at(at_ns)
 
 
 def _is_asker(principal: str, context: Context) -> None:

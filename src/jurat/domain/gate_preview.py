@@ -14,7 +14,7 @@ from jurat.domain.gates import GateResult, gates_in_force
 from jurat.domain.quorum import seats_filled
 from jurat.domain.requests import is_open
 from jurat.domain.roles import holders_of, person_behind
-from jurat.domain.stages import Stage, next_stage, stages_up_to
+from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
 from jurat.domain.values import Clause
 from jurat.policy.gatefile import STAGES, HumanApproval, Rollout, StagingSoak
@@ -67,11 +67,6 @@ def afterwards(state: State, to_stage: Stage) -> str:
     gates, _ = gates_in_force(state, to_stage)
     found = [gate for gate in gates.before(to_stage) if isinstance(gate, Rollout)]
     return f"traffic in steps: {' → '.join(found[0].steps)}, at least {found[0].hold} each (`jurat rollout start`)" if found else ""
-
-
-def next_of(version: rows.Version) -> Stage | None:
-    """Return the stage that a version would go to next."""
-    return next_stage(Stage(version.stage))
 
 
 def _step(state: State, version: rows.Version, to_stage: Stage, clause: Clause, required: bool, now_ns: int) -> Step:

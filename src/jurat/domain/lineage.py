@@ -5,7 +5,6 @@ Long walks over a large graph are the store's (`store.lineage`), which asks for 
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -23,7 +22,6 @@ MEASURED: Final = "measured"  # a version was measured on it: it stands behind i
 MOST_NODE_BYTES: Final = 512
 _PASSED_ON: Final = frozenset((DATA, VERSION, ASSET, RUN, FOREIGN))  # what can rest on something else
 _MOST_NODES: Final = 50_000
-_VERSIONED: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}@[^\s/]{1,64}\Z")
 
 
 def node(sort: str, name: str) -> str:
@@ -121,11 +119,6 @@ def data_node(state: State, namespace: str, name: str, digest: str) -> str:
         if sort == "model" and state.get(rows.Version, rest) is not None:
             return node(VERSION, rest)
     return check_node(node(FOREIGN, f"{namespace}/{name}"))
-
-
-def looks_versioned(text: str) -> bool:
-    """Whether a bare text could be the name of a data set or a version."""
-    return bool(_VERSIONED.match(text))
 
 
 def _walk(state: State, start: str, *, up: bool) -> set[str]:

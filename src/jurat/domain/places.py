@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
 
 from jurat.domain.facts_keeping import Places, Stretch
-
-NOWHERE: Final[Places] = {}
 
 
 def to_places(indexes: Mapping[str, Iterable[int]]) -> Places:

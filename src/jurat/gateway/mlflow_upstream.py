@@ -19,7 +19,6 @@ from jurat.core.errors import Malformed, NotFound, Unauthenticated, Unavailable
 
 _CONNECT_S: Final = 10.0
 _SILENCE_S: Final = 300.0  # an upload of a large artefact may take its time between two words
-_ASK_S: Final = 15.0
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _HOP: Final = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "host",

@@ -62,15 +62,6 @@ class ScanResult(msgspec.Struct, frozen=True):
         return self.verdict == "clean"
 
 
-def scan_artefact(path: Path, *, max_size_bytes: int = MAX_SIZE_BYTES) -> ScanResult:
-    """Return the verdict on the file at `path`.
-
-    Raises:
-        NotFound, Malformed: as `read_artefact`.
-    """
-    return scan_bytes(read_artefact(path, max_size_bytes=max_size_bytes))
-
-
 def read_artefact(path: Path, *, max_size_bytes: int = MAX_SIZE_BYTES) -> bytes:
     """Return the bytes of a regular file of bounded size.
 

@@ -7,7 +7,6 @@ Compares what policies say, not how they are laid out: white space, comments and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from typing import Any
 
 import cedarpy
@@ -74,15 +73,6 @@ def format_policy_file(name: str, text: str) -> str:
     except ValueError as error:
         raise Malformed(f"`{name}` cannot be read: {' '.join(str(error).split())[:200]}", hint="`jurat policy check` says where") from error
     return formatted.rstrip("\n") + "\n"
-
-
-def difference_of(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the lines of a unified difference of two folders' files."""
-    lines: list[str] = []
-    for name in sorted({*before, *after}):
-        old, new = before.get(name, ""), after.get(name, "")
-        lines += difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="", n=2)
-    return lines
 
 
 def _lines(before: str, after: str) -> list[str]:

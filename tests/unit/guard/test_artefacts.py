@@ -26,7 +26,7 @@ from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed, NotFound
 from jurat.guard import pickles
 from jurat.guard.allowed_globals import ALLOWED
-from jurat.guard.artefacts import read_artefact, scan_artefact, scan_bytes
+from jurat.guard.artefacts import read_artefact, scan_bytes
 from jurat.guard.pickles import walk_pickle
 
 ZIPS = hostile.zips()
@@ -200,7 +200,7 @@ def test_a_file_is_scanned_and_never_loaded(tmp_path, monkeypatch):
     for name in ("loads", "load", "Unpickler"):
         monkeypatch.setattr(pickle, name, no)
     monkeypatch.setattr(builtins, "eval", no)
-    found = scan_artefact(model)
+    found = scan_bytes(read_artefact(model))
     assert not found.is_clean
     assert not trace.exists()
 
@@ -220,14 +220,14 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "empty", "pipe"):
         with pytest.raises(Malformed) as caught:
-            scan_artefact(tmp_path / name)
+            read_artefact(tmp_path / name)
         assert caught.value.code == "artefact_unreadable"
     with pytest.raises(Malformed):
-        scan_artefact(tmp_path)
+        read_artefact(tmp_path)
     with pytest.raises(NotFound):
-        scan_artefact(tmp_path / "missing")
+        read_artefact(tmp_path / "missing")
     with pytest.raises(Malformed, match="expected 1 to 10"):
-        scan_artefact(good, max_size_bytes=10)
+        read_artefact(good, max_size_bytes=10)
 
 
 @settings(max_examples=300, deadline=None)
