@@ -37,7 +37,8 @@ def test_every_command_has_help_an_example_and_the_shared_options(path: tuple[st
     shown = command.get_help(click.Context(command, info_name=" ".join(path), parent=click.Context(jurat, info_name="jurat")))
     assert command.help
     assert len(command.help) > 20
-    assert "Example:" in shown
+    assert re.search(r"^Examples?:$", shown, re.MULTILINE)
+    assert [option.opts for option in command.params if isinstance(option, click.Option) and not option.help] == []
     assert {"--json", "--as", "-C", "--token-file", "--debug"} <= {flag for param in command.params for flag in param.opts}
 
 

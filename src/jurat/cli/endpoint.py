@@ -41,7 +41,7 @@ def list_endpoints(session: Session) -> None:
 @click.argument("upstream")
 @click.option("--floor", required=True, type=float, help="Confidence from 0 to 1; below it a person decides.")
 @click.option("--per-minute", default=60_000, show_default=True, type=int, help="Requests of one caller.")
-@click.option("--block", multiple=True, metavar="REGEX", help="Withhold an answer that matches (RE2). May be repeated.")
+@click.option("--block", multiple=True, metavar="REGEX", help="Withhold an answer that matches (RE2).")
 @click.pass_obj
 def configure(session: Session, name: str, version: str, upstream: str, floor: float, per_minute: int, block: tuple[str, ...]) -> None:
     """Point an endpoint at a server that speaks the Open Inference Protocol V2."""

@@ -42,9 +42,9 @@ def list_believed(session: Session) -> None:
 )
 @click.argument("name")
 @click.option("--issuer", required=True, help="Exactly as its discovery document says.")
-@click.option("--client-id", required=True)
+@click.option("--client-id", required=True, help="What the provider calls this workspace.")
 @click.option("--client-secret-file", type=click.Path(path_type=Path), default=None, help="Its content is kept in keys/, 0600.")
-@click.option("--scope", "scopes", multiple=True, help="Beside `openid`.")
+@click.option("--scope", "scopes", multiple=True, help="What is asked for beside `openid`.")
 @click.option("--directory", default="", help="The service that provisions its accounts: first sign-ins need no invitation.")
 @click.option("--reason", required=True)
 @click.pass_obj
@@ -96,7 +96,7 @@ def remove_provider(session: Session, name: str, reason: str) -> None:
 
 @identity.verb("invite", example="jurat identity invite 'Ada Lovelace' --for 24h")
 @click.argument("person")
-@click.option("--for", "lifetime", default="24h", metavar="DURATION", show_default=True)
+@click.option("--for", "lifetime", default="24h", metavar="DURATION", show_default=True, help="How long it may be taken up.")
 @click.pass_obj
 def invite(session: Session, person: str, lifetime: str) -> None:
     """Let a person link an account at a provider, once. The invitation is shown this once: hand it over yourself."""

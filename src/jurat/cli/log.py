@@ -88,7 +88,7 @@ def export(session: Session, name: str, directory: Path) -> None:
 
 jurat log rotate-key --log main/inference --overlap 100000 --reason 'an old backup was lost'""",
 )
-@click.option("--log", "names", multiple=True, help="This log only; may be repeated.  [default: every log]")
+@click.option("--log", "names", multiple=True, help="This log only.  [default: every log]")
 @click.option("--overlap", default=1000, show_default=True, help="Entries during which the old keys go on to sign beside the new ones.")
 @click.option("--reason", required=True, help="Why they change.")
 @click.pass_obj

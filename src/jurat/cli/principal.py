@@ -45,7 +45,10 @@ def list_principals(session: Session) -> None:
     "jurat principal register scorer --type service --owner prn_01k9…",
 )
 @click.argument("name")
-@click.option("--type", "kind", default="person", type=click.Choice(["person", "service", "agent", "process"]), show_default=True)
+@click.option(
+    "--type", "kind", default="person", type=click.Choice(["person", "service", "agent", "process"]), show_default=True,
+    help="What acts: somebody, a program, an AI, a pipeline or job.",
+)  # fmt: skip
 @click.option("--email", default="", help="Of a person; kept in the vault, never in the ledger.")
 @click.option("--owner", default=None, help="The person who answers for a service, agent or process: id or name.")
 @click.pass_obj

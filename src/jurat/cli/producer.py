@@ -35,7 +35,7 @@ def list_producers(session: Session) -> None:
 )
 @click.argument("principal")
 @click.option("--name", required=True, help="What it is.")
-@click.option("--class", "classes", multiple=True, required=True, help="A retention class that it records in. May be repeated.")
+@click.option("--class", "classes", multiple=True, required=True, help="A retention class that it records in.")
 @click.option("--reason", required=True, help="Why it may.")
 @click.pass_obj
 def register(session: Session, principal: str, name: str, classes: tuple[str, ...], reason: str) -> None:

@@ -24,7 +24,14 @@ def report() -> None:
 @click.option("--from", "since", required=True, help="A day or an RFC 3339 time, inclusive; UTC unless it says otherwise.")
 @click.option("--to", "until", required=True, help="The same, exclusive.")
 @click.option("--by", default="version", show_default=True, help="version, endpoint, caller or day.")
-@click.option("--format", "form", type=click.Choice(["markdown", "html", "json"]), default="markdown", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "html", "json"]),
+    default="markdown",
+    show_default=True,
+    help="The form of the report.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write it into a file, whole or not at all.")
 @click.pass_obj
 def performance(session: Session, model: str, since: str, until: str, by: str, form: str, out: Path | None) -> None:

@@ -201,7 +201,7 @@ def list_holds(session: Session) -> None:
 
 
 @hold.verb("place", example="jurat hold place --system credit-decisions --reason 'claim 7 of 2026' --basis 'GDPR Article 17(3)(e)'")
-@click.option("--system", "systems", multiple=True, help="Events of this system; may be repeated.  [default: of every one]")
+@click.option("--system", "systems", multiple=True, help="Events of this system.  [default: of every one]")
 @click.option("--subject", default="", help="Events that name this principal (prn_…) or prediction (prd_…).")
 @click.option("--from", "received_from", default="", metavar="TIME", help="Received at this time or later.")
 @click.option("--until", "received_until", default="", metavar="TIME", help="Received at this time or earlier.")

@@ -38,7 +38,7 @@ def list_systems(session: Session) -> None:
 @click.option("--owner", required=True, help="The person who answers for it: id or name.")
 @click.option("--risk", required=True, type=click.Choice(["minimal", "limited", "high"]), help="The AI Act's tier.")
 @click.option("--affected", required=True, help="Whom its answers touch.")
-@click.option("--environment", "environments", multiple=True, help="Where it runs. May be given several times.")
+@click.option("--environment", "environments", multiple=True, help="Where it runs.")
 @click.pass_obj
 def register(session: Session, name: str, purpose: str, owner: str, risk: str, affected: str, environments: tuple[str, ...]) -> None:
     """Make an AI system known: what it is for, who answers for it, how risky it is."""

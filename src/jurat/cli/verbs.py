@@ -43,14 +43,27 @@ class Verb(click.Command):
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.example = example
+        for param in self.params:
+            if isinstance(param, click.Option):
+                _say_alike(param)
         self.params += shared_options(hidden=True)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Example"):
-            for line in filter(None, map(str.strip, self.example.splitlines())):
+        lines = [line.strip() for line in self.example.splitlines() if line.strip()]
+        with formatter.section("Example" if len(lines) == 1 else "Examples"):
+            for line in lines:
                 formatter.write(f"{'':{formatter.current_indent}}{line}\n")  # never wrapped: it is there to be pasted
         formatter.write_paragraph()
         formatter.write_text("The options of `jurat` itself may stand here too: -C, --as, --token-file, --json, --debug.")
+
+
+def _say_alike(option: click.Option) -> None:
+    """Give an option the words that every command uses for the same thing."""
+    if option.name == "reason" and not option.help:
+        option.help = "Why; it is written down."
+    if option.multiple:
+        says, bracket, default = (option.help or "").partition("  [")
+        option.help = f"{says} May be repeated.{bracket}{default}"
 
 
 class NounGroup(click.Group):

@@ -39,10 +39,8 @@ jurat verify https://example.org/log --keys log-keys.json --timeout 10m""",
 )
 @click.argument("what", required=False, metavar="[DIR|FILE|URL]")
 @click.option("--keys", type=click.Path(path_type=Path), help="The logs' public keys: log-keys.json. By default the workspace's own.")
-@click.option(
-    "--since", "--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept. May be repeated."
-)
-@click.option("--receipt", "receipts", multiple=True, type=click.Path(path_type=Path), help="A receipt to be honoured. May be repeated.")
+@click.option("--since", "--checkpoint", "kept", multiple=True, type=click.Path(path_type=Path), help="A checkpoint that you kept.")
+@click.option("--receipt", "receipts", multiple=True, type=click.Path(path_type=Path), help="A receipt to be honoured.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Demand this quorum of witnesses (a tlog-policy file).")
 @click.option("--complete", is_flag=True, help="Look for gaps in every producer's stream too (of a workspace).")
 @click.option("--from", "from_text", metavar="TIME", help="With --complete: only what was received at or after this time (RFC 3339).")

@@ -59,7 +59,7 @@ def vkey(session: Session, directory: Path) -> None:
 @witness.verb("add-log", example="jurat witness add-log ./w1 log-keys.json\n\njurat witness add-log ./w1 --vkey log.example+12345678+AQ…")
 @_DIRECTORY
 @click.argument("keys", required=False, type=click.Path(path_type=Path))
-@click.option("--vkey", "vkeys", multiple=True, help="A key of the log, instead of a file; may be repeated: all must have signed.")
+@click.option("--vkey", "vkeys", multiple=True, help="A key of the log, instead of a file; all that are given must have signed.")
 @_STORE
 @click.pass_obj
 def add_log(session: Session, directory: Path, keys: Path | None, vkeys: tuple[str, ...], store: str) -> None:
