@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from tests.unit.domain.law import dataset, version_command
+from tests.unit.domain.law import HELD_OUT, dataset, version_command
 
 from jurat.app.bootstrap import init_workspace, remove_workspace
 from jurat.app.evaluator import evaluator_for
@@ -86,7 +86,7 @@ class Site:
             found = state.get(rows.Version, name)
         assert found is not None
         evidence = commands.RecordEvidence(
-            version=name, type="evaluation", version_digest=found.digest, dataset="loans@v1", dataset_digest=dataset().digest,
+            version=name, type="evaluation", version_digest=found.digest, dataset=HELD_OUT, dataset_digest=dataset(HELD_OUT, "6").digest,
             metrics=[Metric(name="accuracy", value=0.9, n=500)], method="test", environment={}, duration_s=1.0,
         )  # fmt: skip
         act_as(self.app, evaluator, evidence)
@@ -121,6 +121,7 @@ def open_site() -> Iterator[Site]:
                 tokens = {"operator": operator, **{role: join(app, operator, role) for role in ROLES}}
                 act(app, operator, commands.ApplyGates(source=GATES, reason="test"))
                 act(app, tokens["data_scientist"], dataset())
+                act(app, tokens["data_scientist"], dataset(HELD_OUT, "6"))
                 with app.store.reading() as state:
                     owner = next(p.principal for p in state.find(rows.Principal) if p.type is PrincipalType.PERSON)
                 system = commands.RegisterSystem(

@@ -18,9 +18,11 @@ from jurat.domain import evolve_policy as policy
 from jurat.domain import facts, facts_identity, facts_keeping, facts_people, facts_policy, rows
 from jurat.domain.events import Event
 from jurat.domain.evolve_access import ACCESS_CHANGES, answered_by_grant, deeds_of
+from jurat.domain.evolve_credentials import CREDENTIAL_CHANGES
 from jurat.domain.evolve_lineage import LINEAGE_CHANGES, edges_of
 from jurat.domain.evolve_registry import REGISTRY_CHANGES
 from jurat.domain.evolve_rollout import ROLLOUT_CHANGES, served_by
+from jurat.domain.evolve_signature import SIGNATURE_CHANGES
 from jurat.domain.rows import R
 from jurat.domain.stages import Stage
 from jurat.domain.state import Put, State
@@ -50,7 +52,7 @@ def _role_granted(state: State, event: Event, data: facts.RoleGranted) -> list[P
     row = rows.Grant(
         as_of=event.id, grant=data.grant, principal=data.principal, role=data.role, scope=data.scope,
         reason=data.reason, granted_by=event.actor.principal, expires_at=data.expires_at, group=data.group, granted_at=event.at,
-        request=data.request, break_glass=data.break_glass,
+        request=data.request, break_glass=data.break_glass, confirm_by=data.confirm_by, granting_person=event.actor.chain[0],
     )  # fmt: skip
     return [Put("grants", data.grant, row), *answered_by_grant(state, event, data)]
 
@@ -92,7 +94,7 @@ def _version_registered(state: State, event: Event, data: facts.VersionRegistere
         as_of=event.id, version=data.version, model=data.model, system=data.system, digest=data.digest, artefacts=data.artefacts,
         training_dataset=data.training_data.dataset, author=data.author, registered=event.id,
         stage=Stage.DEVELOPMENT, stage_since=event.at, author_person=event.actor.chain[0],
-        references=data.references, unverified=sorted(data.references),
+        references=data.references, unverified=sorted(data.references), validation_dataset=data.validation_dataset,
     )  # fmt: skip
     return [Put("versions", data.version, row)]
 
@@ -205,6 +207,7 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_keeping.EventsErased: keeping.events_erased,
     **REGISTRY_CHANGES,
     **ROLLOUT_CHANGES,
+    **SIGNATURE_CHANGES,
     **LINEAGE_CHANGES,
     facts_identity.SessionOpened: identity.session_opened,
     facts_identity.SessionEnded: identity.session_ended,
@@ -221,4 +224,5 @@ CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[Put]]]]
     facts_people.GroupRemoved: people.group_removed,
     facts_people.GroupRolesApplied: people.group_roles_applied,
     **ACCESS_CHANGES,
+    **CREDENTIAL_CHANGES,
 }

@@ -1,6 +1,7 @@
 """What was measured, held against one condition: which evidence counts, how old it may be, and how it is told.
 
-Only evidence on this very digest counts, none from the future, none that is stale; the newest of what the gate may look at.
+Only evidence on this very digest counts, none from the future, none that is stale, none on rows that it was trained on or that
+somebody chose afterwards; the newest of what the gate may look at.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from jurat.policy.metrics import METRICS, Scale
 EVIDENCE_OF: Final[Mapping[type[Gate], tuple[str, ...]]] = {
     AutomatedTests: ("evaluation", "load_test", "robustness", "security_scan"),
     BiasCheck: ("bias_test",),
-    SecurityScan: ("security_scan", "dependency_check"),
+    SecurityScan: ("security_scan", "dependency_check", "model_signature"),
     Documentation: ("documentation",),
     StagingSoak: ("soak",),
 }
+ON_DATA: Final = ("evaluation", "bias_test", "load_test", "robustness")  # types that say how it does on rows of data
 POLICY: Final = "policy:"  # type of the evidence that a policy leaves: `policy:<name>:<stage>`
 
 
@@ -62,9 +64,24 @@ def find_evidence(state: State, version: rows.Version, gate: Gate, metric: str, 
         return Found(None, f"measured at {newest.measured_at}, which has not come yet")
     if isinstance(gate, StagingSoak) and (at_ns - to_ns(parse_at(version.stage_since))) / 1e9 < gate.duration_s:
         return Found(None)  # an earlier soak (the clock restarts with each deployment), or one measured before it was over
+    if why := _not_held_out(state, version, newest):
+        return Found(None, why)
     if max_age and (now_ns - at_ns) / 1e9 > parse_duration_s(max_age):
         return Found(None, f"stale: measured at {newest.measured_at}, may be {max_age} old")
     return Found(newest)
+
+
+def _not_held_out(state: State, version: rows.Version, evidence: rows.Evidence) -> str:
+    """Return why these rows say nothing: the model was trained on them, or another data set was named to judge it by; or nothing."""
+    if evidence.type not in ON_DATA:
+        return ""
+    trained, measured = state.get(rows.Dataset, version.training_dataset), state.get(rows.Dataset, evidence.dataset)
+    if evidence.dataset == version.training_dataset or (trained and measured and trained.digest == measured.digest):
+        return f"measured on `{evidence.dataset}`, which it was trained on"
+    named = version.validation_dataset
+    if named in ("", version.training_dataset, evidence.dataset):
+        return ""  # none was named, or none that could be held out: any other will do, and those who approve see which
+    return f"measured on `{evidence.dataset}`, and `{named}` was named to judge it by"
 
 
 def condition_clause(state: State, version: rows.Version, gate: Gate, condition: Condition, now_ns: int) -> Clause:

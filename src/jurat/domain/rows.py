@@ -30,6 +30,9 @@ from jurat.domain.rows_registry import RegistryVersion as RegistryVersion
 from jurat.domain.rows_rollout import ROLLOUT_ROWS as ROLLOUT_ROWS
 from jurat.domain.rows_rollout import Rollout as Rollout
 from jurat.domain.rows_rollout import Served as Served
+from jurat.domain.rows_signature import SIGNATURE_ROWS as SIGNATURE_ROWS
+from jurat.domain.rows_signature import Signature as Signature
+from jurat.domain.rows_signature import Signer as Signer
 from jurat.domain.values import Artefacts, DataSheet, Metric, PrincipalType, RiskTier
 
 
@@ -386,6 +389,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     **REGISTRY_ROWS,
     **LINEAGE_ROWS,
     **ROLLOUT_ROWS,
+    **SIGNATURE_ROWS,
     **IDENTITY_ROWS,
     "access_rules": AccessRulesInForce,
     "deeds": Deed,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.contract.web.conftest import Live
 from tests.scenes.asgi_client import Reply, call
-from tests.unit.domain.law import dataset, version_command
+from tests.unit.domain.law import HELD_OUT, dataset, version_command
 
 from jurat.app.evaluator import evaluator_for
 from jurat.app.walk import act, act_as
@@ -173,13 +173,14 @@ def version(api: Api) -> rows.Version:
     owner, _ = api.join()
     act(app, operator, commands.ApplyGates(source=GATES, reason="test"))
     act(app, author, dataset())
+    act(app, author, dataset(HELD_OUT, "6"))
     act(app, operator, commands.RegisterSystem(system="credit", purpose="p", owner=owner, risk_tier=RiskTier.HIGH, affected_persons="all"))
     act(app, author, version_command())
     with app.store.reading() as state:
         found = state.get(rows.Version, "churn@1.0.0")
     assert found is not None
     evidence = commands.RecordEvidence(
-        version=found.version, type="evaluation", version_digest=found.digest, dataset="loans@v1", dataset_digest="sha256:" + "d" * 64,
+        version=found.version, type="evaluation", version_digest=found.digest, dataset=HELD_OUT, dataset_digest="sha256:" + "6" * 64,
         metrics=[Metric(name="accuracy", value=0.9, n=100)], method="test", environment={}, duration_s=1.0,
     )  # fmt: skip
     act_as(app, evaluator_for(app, author), evidence)

@@ -15,6 +15,7 @@ from jurat.domain.state import MemoryState
 from jurat.domain.values import Artefact, Artefacts, DataSheet, Metric, PrincipalType, RiskTier, TrainingCode, TrainingConfig, TrainingData
 
 START_NS = 1_764_100_000_000_000_000
+HELD_OUT = "loans-test@v1"
 ROLES = frozenset({"data_scientist", "ml_engineer", "ml_lead", "product_owner", "operator", "compliance_officer", "auditor"})
 GATES = """
 deployment_gates:
@@ -114,6 +115,7 @@ class Law:
     def register(self, version: str = "1.0.0", weights: str = "a", by: str = "ada") -> rows.Version:
         if self.state.get(rows.Dataset, "loans@v1") is None:
             self.do("ada", dataset())
+            self.do("ada", dataset(HELD_OUT, "6"))
             self.do(
                 "dan",
                 commands.RegisterSystem(
@@ -132,8 +134,8 @@ class Law:
                 version=version.version,
                 type=kind,
                 version_digest=version_digest or version.digest,
-                dataset="loans@v1",
-                dataset_digest=digest("d"),
+                dataset=HELD_OUT,
+                dataset_digest=digest("6"),
                 metrics=[Metric(name=n, value=v, n=500, reason="" if v is not None else "not measured") for n, v in metrics.items()],
                 method="test",
                 environment={},
@@ -188,6 +190,6 @@ def version_command(version: str = "1.0.0", weights: str = "a", **changes: Any) 
         "training_code": TrainingCode(git_repo="example.org/r", git_commit="1" * 40, git_branch="main"),
         "training_config": TrainingConfig(hyperparameters={"c": 1}, training_duration_s=1.0, hardware="cpu"),
         "claimed_metrics": {"accuracy": 0.99},
-        "validation_dataset": "loans@v1",
+        "validation_dataset": HELD_OUT,
     }  # fmt: skip
     return commands.RegisterVersion(**{**fields, **changes})
