@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +21,10 @@ from jurat.app.card import check_card, make_card, make_sheet, record_documentati
 from jurat.app.explain import explain, for_person
 from jurat.app.features import FeatureSchema, to_array
 from jurat.app.performance_report import SEGMENTS, as_html, as_markdown, report_performance
+from jurat.app.versions import reproduce
 from jurat.app.wiring import open_app
+from jurat.cli.main import run
+from jurat.cli.session import Session
 from jurat.core.errors import Conflict, Denied, Malformed
 from jurat.core.jsonio import dump_json
 from jurat.demo.dataset import features_of, load_rows, split_rows
@@ -375,3 +382,50 @@ def test_the_report_counts_what_the_ledger_holds_and_asking_is_on_record(played:
     assert "<script" not in page
     assert SECOND in page
     assert as_markdown(found["version"]).count("█") == 20
+
+
+def test_who_has_the_record_makes_the_model_again_and_gets_the_same_bytes(played: Played, tmp_path: Path) -> None:
+    """A real training, in a process of its own, from the kept code and data: gradient boosting and the scorecard both."""
+    with open_app(played.workspace) as app:
+        recipes = [reproduce(app, played.players["ada"].token, version) for version in (FIRST, SECOND)]
+    for recipe in recipes:
+        assert recipe.unknown == []
+        script = tmp_path / f"{recipe.version}.sh"
+        script.write_text(recipe.script)
+        done = subprocess.run(
+            ["sh", str(script)], capture_output=True, text=True, check=False, env={**os.environ, "JURAT_PYTHON": sys.executable}
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert recipe.weights_digest in done.stdout
+    wrong = subprocess.run(
+        ["sh", str(script), str(script)], capture_output=True, text=True, check=False, env={**os.environ, "JURAT_PYTHON": sys.executable}
+    )  # fmt: skip
+    assert (wrong.returncode, wrong.stderr) == (2, "other bytes: training data\n")
+
+
+def test_which_predictions_rest_on_a_data_set_is_answered_page_by_page(
+    played: Played, ledger: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training data leads to both versions, and one of them answered: each answer that left the gateway is there, once."""
+    made = {e["data"]["prediction"] for e in of_kind(ledger, "prediction.made.v1")}
+    found: list[dict] = []
+    with open_app(played.workspace) as app:
+        session = Session(workspace_given=str(played.workspace.root), opener=lambda _workspace: contextlib.nullcontext(app))
+
+        def ask(dataset: str, *more: str) -> dict:
+            capsys.readouterr()
+            assert run(["--as", "fay", "ask", "predictions-by-data", dataset, "--limit", "150", "--json", *more], session) == 0
+            return json.loads(capsys.readouterr().out)
+
+        page = ask("german-credit-training@v1-2026-11-25")
+        assert page["versions"] == [FIRST, SECOND]
+        assert [(each["version"], each["predictions"]) for each in page["made"]] == [(SECOND, len(made))]
+        while True:
+            found += page["predictions"]
+            if not page["next"]:
+                break
+            page = ask("german-credit-training@v1-2026-11-25", "--after", page["next"])
+        assert ask("german-credit-evaluation@v1-2026-11-25")["predictions"] == [], "measured on it is not trained on it"
+    assert len(found) == len(made) == 360
+    assert {each["prediction"] for each in found} == made
+    assert [each["at"] for each in found] == sorted(each["at"] for each in found)

@@ -17,6 +17,7 @@
 `look`       what holds now, for those who may see it
 `directory`  what an identity provider sees and says: its people and groups, and nobody else's
 `passkeys`   signing in without a password: links, passkeys, sessions
+`credentials` through whose hands a person's credentials came; a token changed for one's own
 `intake`     what arrives from outside, read strictly
 `problems`   the one table from errors to HTTP and exit codes
 
@@ -29,8 +30,8 @@
 `evaluate`   evidence: a registered version, measured by Jurat itself · `evaluator` the process whose word is evidence
 `measure`    a measurement, asked for · `measure_child` the process that loads the model and measures
 `measure_people` what it gives each group · `trials` what it does with rows that are a little wrong
-`scan`       two opinions on an artefact before anything loads it · `features` what goes into a model
-`artefacts`  content-addressed bytes
+`scan`       two opinions on an artefact before anything loads it · `signatures` made and checked · `features` what goes into a model
+`artefacts`  content-addressed bytes · `artefact_store` here or in an object store · `orphans` what nothing speaks of
 `release`    what leaves for a stage: bytes, and the word to deploy
 `request_stats` how people answer requests, in the open
 `rollouts`   a step of a rollout, measured and judged; a roll-back, seen to take effect

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jurat.app.artefacts import get_artefact
 from jurat.app.evaluator import evaluator_for
 from jurat.app.look import known
 from jurat.app.measure import measure
@@ -45,8 +44,8 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
             code="digest_mismatch",
         )
     evaluator = evaluator_for(app, token)
-    weights = get_artefact(app.workspace.artefacts, version.artefacts.weights.digest)
-    features = get_artefact(app.workspace.artefacts, version.artefacts.feature_definitions.digest)
+    weights = app.artefacts.get(version.artefacts.weights.digest)
+    features = app.artefacts.get(version.artefacts.feature_definitions.digest)
     scanned = scan(weights.read_bytes())
     events = [
         *read.events,

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from jurat.app.artefacts import get_artefact
 from jurat.app.explained import Explained, Part
 from jurat.app.graph import recorded
 from jurat.app.measure import Order, run_child
@@ -83,10 +82,10 @@ def explain(
     version, data = _registered(app, fact)
     fixed_names = {*fixed, *data.sheet.sensitive_columns}
     order = ExplainOrder(
-        artefact=str(get_artefact(app.workspace.artefacts, version.artefacts.weights.digest)),
+        artefact=str(app.artefacts.get(version.artefacts.weights.digest)),
         artefact_digest=version.artefacts.weights.digest,
-        features=str(get_artefact(app.workspace.artefacts, version.artefacts.feature_definitions.digest)),
-        dataset=str(get_artefact(app.workspace.artefacts, version.artefacts.training_data.digest)),
+        features=str(app.artefacts.get(version.artefacts.feature_definitions.digest)),
+        dataset=str(app.artefacts.get(version.artefacts.training_data.digest)),
         label=data.sheet.label,
         favourable=data.sheet.favourable_outcome,
         protected=data.sheet.sensitive_columns,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from jurat.app.artefacts import open_artefact, put_artefact
+from jurat.app.artefact_store import PiecewiseFile, name_of, send
+from jurat.app.artefacts import open_artefact
 from jurat.app.evaluator import evaluator_for
 from jurat.app.look import look_at
 from jurat.app.walk import Done, act_as
@@ -54,16 +55,10 @@ def store_elsewhere(store_url: str, path: Path) -> tuple[str, Seen]:
     """
     with open_artefact(path) as file:
         digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # the stubs want a buffered one
-        name = digest.removeprefix("sha256:")
+        size_bytes = file.tell()
         file.seek(0)
-        ObjectStore(store_url).upload(f"{name[:2]}/{name}", file)
-    source = check_source(f"{store_url.rstrip('/')}/{name[:2]}/{name}")
-    seen = read_reference(source)
-    if seen.digest != digest:
-        raise Conflict(
-            f"`{source}` gives back other bytes than it was given", hint="nothing was registered; look at the store", code="digest_mismatch"
-        )
-    return source, seen
+        send(ObjectStore(store_url), digest, file)
+    return check_source(f"{store_url.rstrip('/')}/{name_of(digest)}"), Seen(digest, size_bytes)
 
 
 def verify_references(app: App, token: str, version_name: str, *, keep: bool = False) -> Done:
@@ -94,8 +89,8 @@ def verify_references(app: App, token: str, version_name: str, *, keep: bool = F
 
 
 def _kept(app: App, source: str) -> Seen:
-    reader = _Reader(_pieces(source))
-    digest = put_artefact(app.workspace.artefacts, reader)  # type: ignore[arg-type]  # it asks for `read` only
+    reader = PiecewiseFile(_pieces(source))
+    digest = app.artefacts.put(reader)  # type: ignore[arg-type]  # it asks for `read` only
     return Seen(digest, reader.size_bytes)
 
 
@@ -106,15 +101,3 @@ def _pieces(source: str) -> Iterator[bytes]:
         return
     with open_artefact(Path(unquote(parts.path))) as file:
         yield from iter(lambda: file.read(_CHUNK_BYTES), b"")
-
-
-class _Reader:
-    """Pieces as a file that can only be read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self.size_bytes = pieces, 0
-
-    def read(self, _size: int = -1) -> bytes:
-        piece = next(self._pieces, b"")
-        self.size_bytes += len(piece)
-        return piece

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from jurat.app.artefacts import get_artefact
 from jurat.app.token_keys import issuer_of, private_file
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App
@@ -36,7 +35,7 @@ def fetch_artefact(app: App, token: str, version: str, artefact: str, stage: str
     done = act(app, token, ReleaseArtefact(version=version, artefact=artefact, stage=stage, purpose=purpose))
     fact = done.events[0].data
     assert isinstance(fact, ArtefactReleased)
-    source = get_artefact(app.workspace.artefacts, fact.artefact_digest)
+    source = app.artefacts.get(fact.artefact_digest)
     neighbour = to.with_name(f".{to.name}.part")
     try:
         shutil.copyfile(source, neighbour)

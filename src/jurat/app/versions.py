@@ -96,7 +96,8 @@ def reproduce(app: App, token: str, version: str) -> Recipe:
     for name in said.artefacts.__struct_fields__:
         artefact = getattr(said.artefacts, name)
         path = artefact_path(app.workspace.artefacts, artefact.digest)
-        inputs.append(Input(name, artefact.version, artefact.digest, str(path) if path.is_file() else "", said.references.get(name, "")))
+        elsewhere = said.references.get(name, "") or app.artefacts.where(artefact.digest)
+        inputs.append(Input(name, artefact.version, artefact.digest, str(path) if path.is_file() else "", elsewhere))
     unknown = [
         f"where the bytes of {each.name} ({each.digest}) lie"
         for each in inputs

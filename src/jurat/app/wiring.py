@@ -10,8 +10,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
+from jurat.app.artefact_store import ArtefactStore
 from jurat.app.masks import mask_approved
 from jurat.app.tree import Tree, running_tree
 from jurat.core.clock import Clock, SystemClock
@@ -44,6 +46,11 @@ class App:
     events: Events
     relay: Relay[LogName] | None = None  # only when this process owns the tree; else the tree's own relay does it
     _engines: dict[str, Engine] = field(default_factory=dict)
+
+    @cached_property
+    def artefacts(self) -> ArtefactStore:
+        """Where artefacts lie, in this workspace or elsewhere."""
+        return ArtefactStore(self.workspace.artefacts, self.settings.artefact_store)
 
     def engine(self, state: State) -> Engine | None:
         """Return the engine of the policy set that is in force in `state`, or None if none is."""

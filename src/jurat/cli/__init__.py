@@ -26,8 +26,9 @@
 `gaps`       the gap report, shown
 `login`      login, logout, whoami · `signed_in` session: list, revoke · `identity` providers, trust, token keys
 `access` `access_requests` access: ask, answer, rules · `breakglass` `review` `inbox`  emergencies, reviews, notices
-`model` `model_register` `model_history`  versions: registered, measured, promoted; compared, made again, reviewed
-`asset` `lineage` `advisory`  what is versioned like models; what rests on what; what changed upstream
+`model` `model_register` `model_history` `model_signature`  versions: registered, measured, promoted; compared, made again, reviewed; signed
+`artefact` `asset` `lineage` `advisory`  bytes by digest; what is versioned like models; what rests on what; what changed upstream
 `directory` `passkey`  identity providers; signing in without a password
+`credential` whose hands it came through, and a third person's word
 `ask` `principal` `producer` `role` `token` `data` `system` `gate` `policy` `request` `endpoint` `rollout` `case`   one noun each
 """

@@ -65,12 +65,12 @@ def show_asset(session: Session, name: str) -> None:
 @click.argument("name", metavar="KIND/NAME@VERSION")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--system", required=True, help="The AI system that it belongs to.")
-@click.option("--uses", multiple=True, help="What it rests on: `version:…`, `asset:…`, `data:…`. May be given several times.")
+@click.option("--uses", multiple=True, help="What it rests on: `version:…`, `asset:…`, `data:…`.")
 @click.option("--description", default="", help="One sentence for people.")
 @click.pass_obj
 def register(session: Session, name: str, file: Path, system: str, uses: tuple[str, ...], description: str) -> None:
     """Keep a file under its digest, and register it as an immutable version."""
-    from jurat.app.artefacts import open_artefact, put_artefact
+    from jurat.app.artefacts import open_artefact
     from jurat.app.look import known
     from jurat.app.walk import act
     from jurat.domain.commands_lineage import RegisterAsset
@@ -83,7 +83,7 @@ def register(session: Session, name: str, file: Path, system: str, uses: tuple[s
     with session.app() as app:
         known(app, token)
         with open_artefact(file) as opened:
-            digest = put_artefact(app.workspace.artefacts, opened)
+            digest = app.artefacts.put(opened)
             size_bytes = opened.tell()
         command = RegisterAsset(
             kind=kind,

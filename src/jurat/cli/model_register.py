@@ -14,6 +14,7 @@ from jurat.cli.show import brief
 from jurat.core.errors import Conflict, Malformed, NotFound
 
 if TYPE_CHECKING:
+    from jurat.app.artefact_store import ArtefactStore
     from jurat.app.wiring import App
 
 _PARTS: Final = ("weights", "training_code", "training_data", "feature_definitions", "serving_configuration", "dependencies")
@@ -34,14 +35,14 @@ _PARTS: Final = ("weights", "training_code", "training_data", "feature_definitio
 @click.option("--system", help="The AI system that it belongs to.")
 @click.option("--features", type=click.Path(path_type=Path), help="Feature definitions.")
 @click.option("--serving", type=click.Path(path_type=Path), help="Serving configuration.")
-@click.option("--validation", default="", help="The data set that it was validated on.  [default: the training data]")
+@click.option("--validation", default="", help="The held-out data set that gates judge it by.  [default: any but its training data]")
 @click.option("--repo", type=click.Path(path_type=Path), default=Path(), help="The git work tree that trained it.  [default: here]")
 @click.option("--lock", type=click.Path(path_type=Path), help="The lock.  [default: uv.lock, poetry.lock, … of the repository]")
 @click.option("--git-repo", help="In place of what git says.")
 @click.option("--git-branch", help="In place of what git says.")
 @click.option("--hardware", help="In place of this machine.")
 @click.option("--column", "columns", multiple=True, help="A feature column; by default those of the feature definitions.")
-@click.option("--param", "params", multiple=True, help="A hyperparameter, `name=value`. May be given several times.")
+@click.option("--param", "params", multiple=True, help="A hyperparameter, `name=value`.")
 @click.option("--metric", "metrics", multiple=True, help="What you say of it, `name=value`: a claim.")
 @click.option("--run", "runs", multiple=True, help="The run that made it: `mlflow:<id>`, `openlineage:<id>`.")
 @click.option("--command", "command_line", help="What trains it again, in the root of the repository; for `jurat model reproduce`.")
@@ -75,7 +76,7 @@ def register(session: Session, /, name: str | None, source: Path | None, example
     with session.app() as app:
         known(app, token)  # nothing is kept for nobody
         if source is not None:
-            _keep_files(app.workspace.artefacts, source.parent, found)
+            _keep_files(app.artefacts, source.parent, found)
         else:
             found = _read(session, app, str(name), given)
         command = read_as(RegisterVersion, found, what=f"`{source.name if source else name}`")
@@ -88,7 +89,7 @@ def register(session: Session, /, name: str | None, source: Path | None, example
 def _read(session: Session, app: App, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return a version's whole description: what was given, and what could be read; each thing that was read is told."""
     from jurat.app import provenance
-    from jurat.app.artefacts import artefact_path, open_artefact, put_artefact
+    from jurat.app.artefacts import artefact_path, open_artefact
     from jurat.app.features import parse_features
     from jurat.core.digests import digest_bytes
     from jurat.domain.rows import Dataset
@@ -122,12 +123,12 @@ def _read(session: Session, app: App, name: str, given: dict[str, Any]) -> dict[
         dataset = state.get(Dataset, given["data"])
     if dataset is None:
         raise NotFound(f"data set `{given['data'][:80]}` is not registered", hint="register it first: `jurat data register`")
-    store = app.workspace.artefacts
+    store = app.artefacts
 
     def keep(part: str, path: Path, label: str) -> dict[str, Any]:
         _refuse_tricks(path, part)
         with open_artefact(path) as file:
-            digest = put_artefact(store, file)
+            digest = store.put(file)
             return {"version": f"{label}-{brief(digest)}", "digest": digest, "size_bytes": file.tell()}
 
     artefacts: dict[str, Any] = {"training_data": {"version": dataset.dataset, "digest": dataset.digest}}
@@ -142,12 +143,12 @@ def _read(session: Session, app: App, name: str, given: dict[str, Any]) -> dict[
             artefacts[part] = keep(part, path, label)
     if "training_code" not in artefacts:
         with provenance.archive_of(repository) as process:
-            digest = put_artefact(store, provenance.output_of(process))
+            digest = store.put(provenance.output_of(process))
         if process.returncode != 0:
             raise Conflict(
                 "`git archive` failed: the commit cannot be read whole", hint="`git fsck` says what is missing", code="git_failed"
             )
-        size_bytes = artefact_path(store, digest).stat().st_size
+        size_bytes = artefact_path(store.folder, digest).stat().st_size
         artefacts["training_code"] = {"version": f"{url}@{repository.commit}", "digest": digest, "size_bytes": size_bytes}
     columns = list(given["columns"])
     if not columns:
@@ -166,7 +167,7 @@ def _read(session: Session, app: App, name: str, given: dict[str, Any]) -> dict[
             "training_duration_s": given["duration_s"], "hardware": hardware,
         },
         "claimed_metrics": {key: _number(text) for key, text in (_pair(each, "--metric") for each in given["metrics"])},
-        "validation_dataset": given["validation"] or dataset.dataset,
+        "validation_dataset": given["validation"],
         "references": references, "packages": lock.packages, "runs": [f"run:{each.removeprefix('run:')}" for each in given["runs"]],
         "training_command": _words(given["command_line"]), "output": given["output"], "uncommitted": repository.changed[:200],
     }  # fmt: skip
@@ -212,9 +213,9 @@ def _refuse_tricks(path: Path, part: str) -> None:
         )
 
 
-def _keep_files(store: Path, folder: Path, found: Any) -> None:
+def _keep_files(store: ArtefactStore, folder: Path, found: Any) -> None:
     """Put the files that artefacts name into the store, and their digests and sizes in the place of the names."""
-    from jurat.app.artefacts import open_artefact, put_artefact
+    from jurat.app.artefacts import open_artefact
 
     artefacts = found.get("artefacts") if isinstance(found, dict) else None
     for name, artefact in artefacts.items() if isinstance(artefacts, dict) else ():
@@ -228,7 +229,7 @@ def _keep_files(store: Path, folder: Path, found: Any) -> None:
             )
         _refuse_tricks(path, str(name))
         with open_artefact(path) as file:
-            digest, size_bytes = put_artefact(store, file), file.tell()
+            digest, size_bytes = store.put(file), file.tell()
         if artefact.setdefault("digest", digest) != digest:
             raise Malformed(f"artefact `{name}` should be `{brief(artefact['digest'])}`, the file `{path.name}` is `{brief(digest)}`")
         artefact.setdefault("size_bytes", size_bytes)

@@ -42,6 +42,7 @@ class Settings:
     session_lifetime: str = _setting("8h", "how long a sign-in lasts at most")
     token_lifetime: str = _setting("15min", "default lifetime of an access token")
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
+    artefact_store: str = _setting("", "where artefacts lie: `s3://bucket/prefix` or `file:///folder`; empty: in the workspace")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
     database_user: str = _setting("", "account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres`")
     retention_run: str = _setting("1d", "how often `jurat serve` takes away what is due by the retention table; `off`: by hand only")
@@ -141,6 +142,8 @@ def _check(settings: Settings, source: str) -> None:
             raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
         if parse_duration_s(getattr(settings, key)) == 0:
             raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected more than nothing")
+    if settings.artefact_store and not settings.artefact_store.startswith(("s3://", "file:///")):
+        raise Malformed(f"`artefact_store` in `{source}` is `{settings.artefact_store}`, expected `s3://bucket/prefix` or `file:///folder`")
     for key, text in (("retention_run", settings.retention_run), ("prune_grace", settings.prune_grace)):
         try:
             seconds = None if (key, text) == ("retention_run", "off") else parse_duration_s(text)

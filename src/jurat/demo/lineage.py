@@ -24,6 +24,7 @@ from jurat.core.jsonio import dump_json
 from jurat.demo.dataset import FAVOURABLE, LABEL, PROTECTED, Row, format_csv
 from jurat.demo.train import Trained
 from jurat.domain import commands
+from jurat.domain.packages import read_lock
 from jurat.domain.values import Artefact, Artefacts, DataSheet, TrainingCode, TrainingConfig, TrainingData
 
 MODEL: Final = "credit"
@@ -126,7 +127,7 @@ def installed_dependencies(*roots: str) -> bytes:
 def register_version(trained: Trained, training: Data, evaluation: Data, code: Code, artefacts: Path) -> commands.RegisterVersion:
     """Keep the six artefacts of a trained candidate, and return the command that registers it."""
     serving = dump_json({"protocol": "open-inference-protocol-v2", "model": MODEL, "workers": 1, "outputs": ["approved", "confidence"]})
-    lock = installed_dependencies("scikit-learn")
+    lock = installed_dependencies("scikit-learn", "jurat")  # the training reads its columns by our own types
 
     def keep(raw: bytes, version: str) -> Artefact:
         return Artefact(version=version, digest=put_artefact(artefacts, io.BytesIO(raw)), size_bytes=len(raw))
@@ -154,4 +155,7 @@ def register_version(trained: Trained, training: Data, evaluation: Data, code: C
         ),
         claimed_metrics=trained.claimed_metrics,
         validation_dataset=evaluation.name,
+        packages=read_lock(lock.decode()).packages,
+        training_command=["python3", "train.py", trained.version],
+        output=trained.artefact.name,
     )

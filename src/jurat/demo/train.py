@@ -4,13 +4,17 @@
 `credit@1.1.0` is the mitigation: a scorecard on the four columns about the credit and how credit was repaid before, with
 the training rows reweighed so that outcome and protected group are independent (Kamiran & Calders 2012). It is given no
 protected column. What each is worth is for Jurat to measure; nothing here is evidence.
+
+`python train.py 1.1.0` trains a candidate again, on the file that `JURAT_TRAINING_DATA` names: what `jurat model reproduce` runs.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import pickle
 import platform
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -134,3 +138,8 @@ def _hardware() -> str:
     except OSError:
         pass  # not Linux: the architecture must do
     return f"{model}, {os.cpu_count()} CPUs"
+
+
+if __name__ == "__main__":
+    with Path(os.environ["JURAT_TRAINING_DATA"]).open(encoding="utf-8", newline="") as data:
+        train(sys.argv[1], list(csv.DictReader(data)), Path())

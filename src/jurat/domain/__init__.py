@@ -21,6 +21,8 @@
 `facts_watch` `facts_keeping` `commands_keeping` `decide_keeping` `evolve_keeping`  retention, holds, erasure, silence
 `facts_access` `commands_access` `evolve_access`  rules of duties, requests for access, break-glass, reviews
 `facts_identity` `commands_identity` `decide_identity` `evolve_identity`  sessions, token keys, providers, trust in workloads
+`facts_credentials` `commands_credentials` `evolve_credentials`  credentials in two hands, grants that one person gave
+`credentials` whose word is it? · `decide_credentials` who may vouch, who confirms
 `duties` what one person may not do beside another · `decide_duties` the rules of it, and notices
 `grants` scopes, approvals, ends of grants · `decide_grants` grants and requests for them
 `decide_breakglass` past the approvers, in an emergency · `decide_review` every grant looked at again
@@ -28,6 +30,7 @@
 `endings` what dies with a principal · `known` what the vault tells the law
 `facts_policy` `commands_policy` `decide_policy` `evolve_policy`  policies: changes, their approval, a candidate in the shadow
 `facts_rollout` `commands_rollout` `decide_rollout` `evolve_rollout` `rows_rollout`  traffic in steps, and back
+`facts_signature` `commands_signature` `decide_signature` `evolve_signature` `rows_signature`  signatures on models, and whose count
 `traffic` when one is demanded · `decide_shown` what is shown and handed out
 `decide_shortening` keeping something for a shorter time
 `retention` how long an event is kept, by whose word · `places` sets of events by log and index

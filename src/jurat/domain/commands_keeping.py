@@ -137,6 +137,16 @@ class RecordExpiry(_OnWorkspace, frozen=True, kw_only=True):
     holds: list[str]
 
 
+class CleanArtefacts(_OnWorkspace, frozen=True, kw_only=True):
+    """Say that bytes which nothing on record speaks of are about to go, and copies of what lies elsewhere."""
+
+    permission: ClassVar[str] = "retention:run"
+    digests: list[str]  # that nothing speaks of
+    unfinished: int
+    copies: int
+    size_bytes: int
+
+
 class RecordPruning(_OnWorkspace, frozen=True, kw_only=True):
     """Say that a log is refused below this index, before it is. Everything there has expired, by the ledger's own word."""
 

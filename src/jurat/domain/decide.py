@@ -10,12 +10,15 @@ from typing import Any, Final
 
 from jurat.domain import (
     commands,
+    commands_credentials,
     commands_identity,
     commands_keeping,
     commands_people,
     commands_policy,
     decide_access,
+    decide_artefacts,
     decide_breakglass,
+    decide_credentials,
     decide_directory,
     decide_duties,
     decide_grants,
@@ -31,6 +34,7 @@ from jurat.domain import (
     decide_rollout,
     decide_shortening,
     decide_shown,
+    decide_signature,
     decide_systems,
     decide_upstream,
 )
@@ -38,8 +42,10 @@ from jurat.domain import commands_access as access
 from jurat.domain import commands_lineage as lineage
 from jurat.domain import commands_registry as registry
 from jurat.domain import commands_rollout as rollout
+from jurat.domain import commands_signature as signature
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
+from jurat.domain.credentials import refuse_credential_of_another
 from jurat.domain.decide_breakglass import refuse_beyond_window, refuse_in_drill
 from jurat.domain.duties import refuse_conflicting_act
 from jurat.domain.events import Event
@@ -53,6 +59,7 @@ def decide(state: State, command: Command, context: Context) -> list[Event]:
         Malformed, NotFound: the command cannot be understood here.
         Denied, Conflict: a rule stands in the way; `code` names the rule. The walk records these.
     """
+    refuse_credential_of_another(state, command, context)
     refuse_in_drill(state, command, context)
     events = DECIDERS[type(command)](state, command, context)
     refuse_beyond_window(state, command, context)
@@ -104,6 +111,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     commands_keeping.FinishErasure: decide_keeping.finish_erasure,
     commands_keeping.RecordExpiry: decide_keeping.record_expiry,
     commands_keeping.RecordPruning: decide_keeping.record_pruning,
+    commands_keeping.CleanArtefacts: decide_artefacts.clean_artefacts,
     commands_identity.OpenSession: decide_identity.open_session,
     commands_identity.EndSession: decide_identity.end_session,
     commands_identity.MintToken: decide_identity.mint_token,
@@ -148,6 +156,9 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     lineage.ClearChange: decide_upstream.clear_change,
     lineage.ApplyReopeningRules: decide_upstream.apply_rules,
     lineage.Reaffirm: decide_upstream.reaffirm,
+    signature.TrustSigner: decide_signature.trust_signer,
+    signature.DistrustSigner: decide_signature.distrust_signer,
+    signature.RecordSignature: decide_signature.record_signature,
     rollout.StartRollout: decide_rollout.start,
     rollout.SteerRollout: decide_rollout.steer,
     rollout.JudgeRollout: decide_rollout.judge,
@@ -169,4 +180,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     access.OpenReview: decide_review.open_review,
     access.AnswerReview: decide_review.answer_review,
     access.RunReviews: decide_review.run_reviews,
+    commands_credentials.ActivateToken: decide_credentials.activate_token,
+    commands_credentials.VouchCredential: decide_credentials.vouch,
+    commands_credentials.ConfirmGrant: decide_credentials.confirm_grant,
 }

@@ -139,6 +139,15 @@ class LogKeyRotated(Fact, frozen=True, kw_only=True):
     reason: str
 
 
+class ArtefactsCleaned(Fact, frozen=True, kw_only=True):
+    """Kept bytes are about to go: nothing on record speaks of these digests, nor of what a killed process left half-written."""
+
+    digests: list[str]
+    unfinished: int
+    copies: int  # of what lies in the object store, where it stays
+    size_bytes: int
+
+
 class ShorteningRequested(Fact, frozen=True, kw_only=True):
     """A table that keeps something for a shorter time waits for another person's word. For events to come only."""
 
@@ -177,6 +186,7 @@ KEEPING_FACTS: dict[str, type[Fact]] = {
     "events.erased.v1": EventsErased,
     "events.expired.v1": EventsExpired,
     "log.pruned.v1": LogPruned,
+    "artefacts.cleaned.v1": ArtefactsCleaned,
     "log.key_rotated.v1": LogKeyRotated,
     "retention.shortening_requested.v1": ShorteningRequested,
     "retention.shortening_approved.v1": ShorteningApproved,

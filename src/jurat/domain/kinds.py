@@ -160,6 +160,13 @@ CATALOGUE: Final = (
     Kind(166, "reopening_rules.applied.v1", _C.CONFIGURATION, "this happens to versions in production when something upstream changes"),
     Kind(167, "version.reaffirmed.v1", _C.DEPLOYMENT, "people approved a version again, knowing what changed upstream"),
     Kind(168, "upstream.cleared.v1", _C.DEPLOYMENT, "a change upstream was taken back, for a reason"),
+    Kind(190, "credential.vouched.v1", _C.ACCESS, "a third person said that a credential is its person's alone"),
+    Kind(191, "grant.confirmed.v1", _C.ACCESS, "a second person said yes to a grant that one gave without a request"),
+    Kind(205, "artefacts.cleaned.v1", _C.DEPLOYMENT, "bytes that nothing on record speaks of are about to go"),
+    Kind(200, "signature.checked.v1", _C.TRAINING, "a signature file was held against a version, with this result"),
+    Kind(201, "signer.trusted.v1", _C.CONFIGURATION, "model signatures by this key, or certificate, count from now on"),
+    Kind(202, "signer.distrusted.v1", _C.CONFIGURATION, "model signatures by a signer count no more, nor what they had proved"),
+    Kind(203, "advisories.imported.v1", _C.DEPLOYMENT, "these advisories on packages are what versions are held against from now on"),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in CATALOGUE}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -24,6 +25,14 @@ class Held(NamedTuple):
 
     raw: bytes
     mark: str
+
+
+class Entry(NamedTuple):
+    """One name in the store. `written`: when it was put there, by the store's clock, in UTC."""
+
+    name: str
+    size_bytes: int
+    written: datetime
 
 
 class ObjectStore:
@@ -151,6 +160,21 @@ class ObjectStore:
             for batch in self._obstore.list(self._store, prefix=(self._prefix + prefix) or None):
                 for each in batch:
                     yield each["path"].removeprefix(self._prefix)
+        except Exception as error:
+            raise self._failed(prefix, error) from error
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield every name below a prefix, or that is it, with size and time.
+
+        Raises:
+            Unavailable: the store refused.
+        """
+        whole = self._prefix + prefix
+        try:  # a prefix of a listing ends at a slash: a name is looked for in its folder
+            for batch in self._obstore.list(self._store, prefix=whole.rpartition("/")[0] or None):
+                for each in batch:
+                    if each["path"].startswith(whole):
+                        yield Entry(each["path"].removeprefix(self._prefix), int(each["size"]), each["last_modified"])
         except Exception as error:
             raise self._failed(prefix, error) from error
 
