@@ -44,9 +44,11 @@ class MemoryVault:
 
     def put_token(
         self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime, session: str = "",
-        jkt: str = "", audience: Sequence[str] = (),
+        jkt: str = "", audience: Sequence[str] = (), hands: Sequence[str] = (), root: str = "",
     ) -> None:  # fmt: skip
-        self.tokens[token_hash] = KnownToken(token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience))
+        self.tokens[token_hash] = KnownToken(
+            token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience), hands, root
+        )
 
     def forget_tokens(self, before: datetime) -> int:
         return 0

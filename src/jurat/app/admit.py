@@ -15,6 +15,7 @@ from typing import Final, Protocol, Self
 from jurat.core.clock import from_ns, parse_at
 from jurat.core.errors import Unauthenticated
 from jurat.domain import rows
+from jurat.domain.credentials import spoken_by
 from jurat.domain.events import Actor
 from jurat.domain.roles import why_suspended
 from jurat.domain.state import State
@@ -80,7 +81,7 @@ def admit(state: State, vault: TokenVault, token: str, now_ns: int) -> Actor:
     principal = state.get(rows.Principal, known.principal)
     if principal is None or (why := why_suspended(state, known.principal, known.chain)):
         raise suspended(known.principal, known.chain, why if principal else "it is not known")
-    return Actor(principal=principal.principal, type=principal.type, chain=known.chain)
+    return Actor(principal=principal.principal, type=principal.type, chain=known.chain, **spoken_by(state, known.root, known.hands))
 
 
 def suspended(principal: str, chain: Sequence[str], why: str) -> Unauthenticated:

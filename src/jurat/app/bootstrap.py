@@ -93,7 +93,8 @@ def init_workspace(
 
     Args:
         operator_name: a person's name; kept in the vault only.
-        throwaway: as root with no fitting account, let PostgreSQL run as `nobody` (for demos and tests).
+        throwaway: for demos and tests: approvals count by tokens that the operator made in others' names; and as root with no fitting
+            account, PostgreSQL runs as `nobody`.
 
     Raises:
         Conflict: something lies there.
@@ -109,19 +110,19 @@ def init_workspace(
     parse_gates(gates, roles=policies.roles)
     workspace = Workspace(root)
     with _all_or_nothing(workspace, settings):
-        _lay_files(workspace, settings, sources, gates)
+        _lay_files(workspace, settings, sources, gates, throwaway)
         create_ledger(workspace, settings)
         operator = _first_acts(workspace, sources, gates, operator_name, throwaway)
     return Created(workspace, operator, policies.digest)
 
 
-def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str], gates: str) -> None:
+def _lay_files(workspace: Workspace, settings: Settings, sources: dict[str, str], gates: str, throwaway: bool) -> None:
     workspace.root.mkdir(parents=True, exist_ok=True)
     for folder in _FOLDERS:
         (workspace.root / folder).mkdir(mode=0o755 if folder == "policies" else 0o700)
     write_whole(workspace.gates_file, gates.encode())
     write_whole(workspace.retention_file, default_retention().encode())
-    write_whole(workspace.access_file, default_access().encode())
+    write_whole(workspace.access_file, default_access(throwaway=throwaway).encode())
     for name, text in sources.items():
         write_whole(workspace.policies / name, text.encode())
     (workspace.policies / "tests").mkdir(mode=0o755)
@@ -139,6 +140,7 @@ def _first_acts(workspace: Workspace, sources: dict[str, str], gates: str, opera
     context = Context(actor, clock.now_ns(), None, "workspace")
     policies = PolicySet.load({name: text for name, text in sources.items() if name != SCHEMA_NAME}, sources[SCHEMA_NAME])
     keys = load_log_keys(log_keys_file(workspace.keys))
+    access = default_access(throwaway=throwaway)
     token, token_hash = new_token()
     expires_at = expiry(context.now_ns, _BOOTSTRAP_TOKEN_S)
     token_id = context.fresh("tok")
@@ -161,11 +163,7 @@ def _first_acts(workspace: Workspace, sources: dict[str, str], gates: str, opera
         context.event(facts.PrincipalRegistered(principal=operator, type=PrincipalType.PERSON, owner=None, name=None)),
         context.event(facts.PrincipalRegistered(principal=evaluator, type=PrincipalType.PROCESS, owner=operator, name=EVALUATOR)),
         context.event(facts.PrincipalRegistered(principal=timekeeper, type=PrincipalType.PROCESS, owner=operator, name=CLOCK)),
-        context.event(
-            AccessRulesApplied(
-                digest=read_access(default_access()).digest, source=default_access(), reason="shipped with jurat", loosened=[]
-            )
-        ),
+        context.event(AccessRulesApplied(digest=read_access(access).digest, source=access, reason="shipped with jurat", loosened=[])),
         *[
             context.event(
                 facts.RoleGranted(

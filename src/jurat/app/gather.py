@@ -12,12 +12,13 @@ import msgspec
 
 from jurat.core.clock import format_at, from_ns, to_ns
 from jurat.core.jsonio import dump_json
+from jurat.domain import commands_credentials as credentials
 from jurat.domain import commands_people as people
 from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.events import Event
 from jurat.domain.facts_people import OwnershipTransferred, PrincipalDeactivated
-from jurat.domain.known import Known, KnownLink
+from jurat.domain.known import Known, KnownCredential, KnownLink
 from jurat.domain.state import State
 from jurat.store.vault import Vault
 
@@ -36,8 +37,16 @@ def gather(state: State, vault: Vault, command: Command, now_ns: int) -> Known:
             return Known(credentials={"moved_tokens": sorted(t for each in owned for t in vault.live_tokens(each, at) if t in ending)})
         case people.AddPasskey():
             link = vault.passkeys.find_link(command.link_hash) if command.link_hash else None
-            known = KnownLink(link.link_id, link.principal, format_at(to_ns(link.expires_at)), link.used_at is not None) if link else None
+            known = (
+                KnownLink(link.link_id, link.principal, format_at(to_ns(link.expires_at)), link.used_at is not None, list(link.hands))
+                if link
+                else None
+            )
             return Known(link=known, passkey_of=vault.passkeys.holder_of(credential_id=command.credential_id))
+        case credentials.ActivateToken():
+            return Known(credential=_made(vault, command.token))
+        case credentials.VouchCredential():
+            return Known(credential=_made(vault, command.credential))
         case people.RemovePasskey():
             return Known(passkey_of=vault.passkeys.holder_of(passkey_id=command.passkey))
     return Known()
@@ -60,6 +69,13 @@ def end_what_died(vault: Vault, events: list[Event], now_ns: int, began_s: float
             event = msgspec.structs.replace(event, data=msgspec.structs.replace(fact, took_s=took_s))
         done.append(event)
     return done
+
+
+def _made(vault: Vault, credential: str) -> KnownCredential | None:
+    made = vault.made(credential)
+    if made is None:
+        return None
+    return KnownCredential(made.principal, list(made.hands), made.root, format_at(to_ns(made.expires_at)) if made.expires_at else "")
 
 
 def _live(vault: Vault, principal: str, now_ns: int) -> dict[str, list[str]]:

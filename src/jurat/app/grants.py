@@ -10,6 +10,7 @@ An agent's rights are the intersection with those of everybody before it in its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ from jurat.core.errors import Malformed, Unauthenticated
 from jurat.core.units import parse_duration_s
 from jurat.domain import rows
 from jurat.domain.commands_identity import EndSession, MintToken
+from jurat.domain.credentials import spoken_by
 from jurat.domain.events import Actor
 from jurat.domain.roles import why_suspended
 from jurat.domain.state import State
@@ -70,7 +72,7 @@ def refresh(app: App, secret: str, wish: Wish) -> Done:
     def who(tx: Tx, _now_ns: int) -> Actor:
         if not tx.vault.proofs.rotate_session(session.session, secret_hash, fresh_hash):
             raise Unauthenticated("this refresh token was used a moment ago", hint="use the one that came of it", code="token_reused")
-        return _living(tx.state, session.principal, session.chain)
+        return _living(tx.state, session.principal, session.chain, root=session.root, hands=session.hands)
 
     done = act_by(app, who, _mint(app, "refresh", wish, session=session.session, jkt=session.jkt or wish.jkt))
     done.reply["refresh_token"] = fresh
@@ -179,11 +181,13 @@ def _chained(state: State, first: Actor, second: Actor) -> Actor:
     chain = [*first.chain, second.principal]
     if len(chain) > LONGEST_CHAIN:
         raise Malformed(f"a chain has at most {LONGEST_CHAIN} in it, this would have {len(chain)}", code="chain_too_long")
-    return Actor(principal=second.principal, type=second.type, chain=chain)
+    hands = sorted({*first.hands, *second.hands})
+    root = first.credential if not second.hands else second.credential if not first.hands else ""  # of two, nobody can vouch for both
+    return Actor(principal=second.principal, type=second.type, chain=chain, credential=root, hands=hands)
 
 
-def _living(state: State, principal: str, chain: list[str]) -> Actor:
+def _living(state: State, principal: str, chain: list[str], *, root: str = "", hands: Sequence[str] = ()) -> Actor:
     row = state.get(rows.Principal, principal)
     if row is None or (why := why_suspended(state, principal, chain)):
         raise suspended(principal, chain, why if row else "it is not known")
-    return Actor(principal=principal, type=row.type, chain=chain)
+    return Actor(principal=principal, type=row.type, chain=chain, **spoken_by(state, root, hands))

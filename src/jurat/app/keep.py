@@ -22,8 +22,9 @@ def keep(workspace: Workspace, state: State, vault: Vault, command: Command, eve
         if fact.type is PrincipalType.PERSON:
             vault.put_person(fact.principal, name=command.name, email=command.email)
         return {"principal": fact.principal}
-    if isinstance(fact, facts.TokenRevoked):
-        vault.revoke_token(fact.token, fact.principal, parse_at(events[0].at))
+    for event in events:
+        if isinstance(event.data, facts.TokenRevoked):
+            vault.revoke_token(event.data.token, event.data.principal, parse_at(event.at))
     if isinstance(fact, EventsErased) and fact.person:
         vault.erase_person(fact.person)
     return keep_people(vault, command, events) | keep_identity(workspace, state, vault, command, events)

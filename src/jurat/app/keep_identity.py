@@ -58,11 +58,13 @@ def keep_identity(workspace: Workspace, state: State, vault: Vault, command: Com
             vault.proofs.end_session(fact.session, parse_at(event.at))
         elif isinstance(fact, identity.IdentityInvited):
             reply["invitation"], secret_hash = new_secret(_INVITATION)
-            vault.proofs.put_invitation(secret_hash, principal=fact.principal, expires_at=parse_at(fact.expires_at))
+            vault.proofs.put_invitation(secret_hash, principal=fact.principal, expires_at=parse_at(fact.expires_at), hands=fact.hands)
             reply["expires_at"] = fact.expires_at
         elif isinstance(fact, identity.IdentityLinked):
             assert isinstance(command, OpenSession), "accounts are linked by signing in"
-            if not vault.proofs.link_identity(fact.issuer, command.subject, principal=fact.principal, at=parse_at(event.at)):
+            if not vault.proofs.link_identity(
+                fact.issuer, command.subject, principal=fact.principal, at=parse_at(event.at), identity=fact.identity, hands=fact.hands
+            ):
                 raise Conflict("this account is linked already", hint="sign in by it, without the invitation", code="identity_linked")
     return reply
 
@@ -81,7 +83,7 @@ def _token(workspace: Workspace, state: State, vault: Vault, fact: facts.TokenIs
         token, token_hash = new_token()
     vault.put_token(
         token_hash, token_id=fact.token, principal=fact.principal, chain=fact.chain, expires_at=parse_at(fact.expires_at),
-        session=fact.session, jkt=fact.jkt, audience=fact.audience,
+        session=fact.session, jkt=fact.jkt, audience=fact.audience, hands=fact.hands, root=fact.root,
     )  # fmt: skip
     return {"token": token, "token_id": fact.token, "expires_at": fact.expires_at} if fact.how else {"token": token, "token_id": fact.token}
 

@@ -56,7 +56,9 @@ def keep_people(vault: Vault, command: Command, events: list[Event]) -> dict[str
             reply["group"] = fact.group
         elif isinstance(fact, facts.LinkIssued):
             secret, link_hash = new_link()
-            vault.passkeys.put_link(link_hash, link_id=fact.link, principal=fact.principal, expires_at=parse_at(fact.expires_at))
+            vault.passkeys.put_link(
+                link_hash, link_id=fact.link, principal=fact.principal, expires_at=parse_at(fact.expires_at), hands=fact.hands
+            )
             reply |= {"link": secret, "link_id": fact.link, "expires_at": fact.expires_at}
         elif isinstance(fact, facts.PasskeyAdded) and isinstance(command, people.AddPasskey):
             if command.link_hash and not vault.passkeys.use_link(command.link_hash, at):
@@ -64,7 +66,7 @@ def keep_people(vault: Vault, command: Command, events: list[Event]) -> dict[str
             vault.passkeys.put(
                 Passkey(
                     command.credential_id, fact.passkey, fact.principal, command.public_key, command.sign_count, command.label,
-                    command.synced, at, None,
+                    command.synced, at, None, fact.hands,
                 )
             )  # fmt: skip
             reply["passkey"] = fact.passkey

@@ -23,12 +23,13 @@ from jurat.core.clock import from_ns
 from jurat.core.errors import Denied, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.core.files import write_secret
 from jurat.domain import rows
+from jurat.domain.credentials import spoken_by
 from jurat.domain.events import Actor
 from jurat.domain.roles import why_suspended
 from jurat.domain.values import PrincipalType
 from jurat.identity import oidc
 from jurat.identity.oidc import Account
-from jurat.store.proofs import Login
+from jurat.store.proofs import KnownAccount, Login
 from jurat.store.store import Tx
 
 LOGIN_S: Final = 600  # to sign in at the provider and come back
@@ -198,21 +199,25 @@ def _let_in(app: App, row: rows.Provider, account: Account, invitation_hash: byt
     by = "" if known else "directory" if provisioned else "invitation"
 
     def who(tx: Tx, now_ns: int) -> Actor:
-        person = tx.vault.proofs.find_identity(account.issuer, account.subject) if known else provisioned
+        found_by = tx.vault.proofs.find_identity(account.issuer, account.subject) if known else None
+        if by == "directory" and provisioned:
+            found_by = KnownAccount(provisioned, "", [row.directory])  # whoever has its token may have said so
         if by == "invitation":
-            person = tx.vault.proofs.take_invitation(invitation_hash, from_ns(now_ns)) if invitation_hash else None
-        if person is None:
+            found_by = tx.vault.proofs.take_invitation(invitation_hash, from_ns(now_ns)) if invitation_hash else None
+        if found_by is None:
             raise Unauthenticated(
                 f"this account at `{row.provider}` is nobody's here" + (", and the invitation is used or over" if invitation_hash else ""),
                 hint="ask an operator for an invitation: `jurat identity invite`",
                 code="account_unknown",
             )
+        person = found_by.principal
         if why := why_suspended(tx.state, person, [person]):
             raise suspended(person, [person], why)
         found = tx.state.get(rows.Principal, person)
         if found is None or found.type is not PrincipalType.PERSON:
             raise Denied(f"`{person}` is no person", code="person_required")
-        return Actor(principal=person, type=PrincipalType.PERSON, chain=[person])
+        spoken = spoken_by(tx.state, found_by.identity, found_by.hands)
+        return Actor(principal=person, type=PrincipalType.PERSON, chain=[person], **spoken)
 
     return open_session(
         app, who, f"oidc:{row.provider}", form=form, link=row.provider if by else "", linked_by=by, issuer=account.issuer,

@@ -27,6 +27,7 @@ from jurat.core.settings import Settings
 from jurat.core.workspace import Workspace
 from jurat.domain import rows
 from jurat.domain.commands_people import AddPasskey, IssueLink, RemovePasskey
+from jurat.domain.credentials import spoken_by
 from jurat.domain.events import Actor
 from jurat.domain.values import PrincipalType
 from jurat.identity import passkeys as proof
@@ -99,7 +100,10 @@ def finish_enrolment(app: App, site: Site, secret: str, credential: dict[str, An
     link_hash = hash_link(secret)
     principal = _whose_link(app, link_hash)
     _add(app, site, _person(principal), link_hash, credential, label, link_hash)
-    return open_session(app, lambda _tx, _now: _person(principal), "passkey", form="opaque")
+    with app.store.reading() as state:
+        made = state.vault.passkeys.find(proof.credential_id_in(credential))
+    assert made is not None, "it was added a moment ago"
+    return open_session(app, lambda tx, _now: _by_passkey(tx, made), "passkey", form="opaque")
 
 
 # --- a passkey makes a session ---------------------------------------------------------------------------------------
@@ -140,7 +144,7 @@ def finish_sign_in(app: App, site: Site, credential: dict[str, Any], browser: st
                 hint="use another one, or ask an operator for a link: `jurat passkey invite`",
                 code="passkey_copied",
             )
-        return _person(row.principal)
+        return _by_passkey(tx, found)
 
     try:
         return open_session(app, prove, "passkey", form="opaque")
@@ -164,18 +168,17 @@ def passkeys_of(app: App, token: str, principal: str) -> list[ShownPasskey]:
 
 def begin_adding(app: App, site: Site, token: str) -> dict[str, Any]:
     """Return what the browser of somebody who is signed in is asked, to make another passkey."""
-    return _ask_to_register(app, site, _signed_in(app, token), _hash(token.encode()))
+    return _ask_to_register(app, site, _signed_in(app, token).principal, _hash(token.encode()))
 
 
 def finish_adding(app: App, site: Site, token: str, credential: dict[str, Any], label: str) -> str:
     """Keep another passkey of whoever is signed in; return its id."""
-    principal = _signed_in(app, token)
-    return _add(app, site, _person(principal), _hash(token.encode()), credential, label, b"")
+    return _add(app, site, _signed_in(app, token), _hash(token.encode()), credential, label, b"")
 
 
 def remove_own(app: App, token: str, passkey: str) -> None:
     """Take away one of one's own passkeys."""
-    act(app, token, RemovePasskey(principal=_signed_in(app, token), passkey=passkey, reason="removed by its owner"))
+    act(app, token, RemovePasskey(principal=_signed_in(app, token).principal, passkey=passkey, reason="removed by its owner"))
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -229,11 +232,11 @@ def _take_challenge(app: App, credential: dict[str, Any], bound_to: bytes) -> by
     return challenge
 
 
-def _signed_in(app: App, token: str) -> str:
+def _signed_in(app: App, token: str) -> Actor:
     caller = known(app, token)
     if caller.type is not PrincipalType.PERSON:
         raise Denied(f"`{caller.principal}` is no person", hint="only people have passkeys", code="person_required")
-    return caller.principal
+    return caller
 
 
 def _name(app: App, principal: str) -> str:
@@ -244,6 +247,12 @@ def _name(app: App, principal: str) -> str:
 
 def _person(principal: str) -> Actor:
     return Actor(principal=principal, type=PrincipalType.PERSON, chain=[principal])
+
+
+def _by_passkey(tx: Tx, key: Passkey) -> Actor:
+    """Return whoever signs in by a passkey, with the hands that it came through."""
+    spoken = spoken_by(tx.state, key.passkey_id, key.hands)
+    return Actor(principal=key.principal, type=PrincipalType.PERSON, chain=[key.principal], **spoken)
 
 
 def _shown(each: Passkey) -> ShownPasskey:

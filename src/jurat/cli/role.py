@@ -11,7 +11,7 @@ from jurat.cli.verbs import noun
 
 @noun("role")
 def role() -> None:
-    """Roles: grant, revoke, list. A grant has a reason and an end."""
+    """Roles: grant, confirm, revoke, list. A grant has a reason and an end."""
 
 
 @role.verb("list", example="jurat role list --principal 'Ada Lovelace'")
@@ -32,7 +32,8 @@ def list_roles(session: Session, principal: str | None) -> None:
     lines = [
         [
             r.grant, people.name(r.principal), r.role, r.scope,
-            (when(r.expires_at) if r.expires_at else "no end") + ("" if is_live(r, now_ns) else " (expired)"),
+            (when(r.expires_at) if r.expires_at else "no end") + ("" if is_live(r, now_ns) else " (expired)")
+            + (f", unless confirmed by {when(r.confirm_by)}" if r.confirm_by and is_live(r, now_ns) else ""),
             people.name(r.granted_by), r.reason,
         ]
         for r in found
@@ -54,7 +55,10 @@ def list_roles(session: Session, principal: str | None) -> None:
 @click.option("--scope", default="*", show_default=True, help="Where: `*`, or a resource prefix such as `models/dev/`.")
 @click.pass_obj
 def grant(session: Session, principal: str, role_name: str, reason: str, lifetime: str, scope: str) -> None:
-    """Grant a role, for a reason, until a time. Nobody grants to themselves."""
+    """Grant a role, for a reason, until a time. Nobody grants to themselves.
+
+    What answers no request waits for a second person's word, and ends within a day without it: `jurat role confirm`.
+    """
     from jurat.app.walk import act
     from jurat.cli.people import resolve
     from jurat.core.units import parse_duration_s
@@ -70,9 +74,22 @@ def grant(session: Session, principal: str, role_name: str, reason: str, lifetim
     fact = done.events[0].data
     assert isinstance(fact, RoleGranted)
     if session.as_json:
-        show_json({"grant": fact.grant, "expires_at": fact.expires_at, "event": done.events[0].id})
+        show_json({"grant": fact.grant, "expires_at": fact.expires_at, "confirm_by": fact.confirm_by, "event": done.events[0].id})
     else:
         show_fields(session, [("grant", fact.grant), ("until", when(fact.expires_at or "")), ("event", done.events[0].id)])
+        if fact.confirm_by:
+            session.say(f"it ends at {when(fact.confirm_by)} unless somebody else confirms it: `jurat role confirm {fact.grant}`")
+
+
+@role.verb("confirm", example="jurat role confirm grt_01k9… --comment 'joined the credit team on Monday'")
+@click.argument("grant_id", metavar="GRANT")
+@click.option("--comment", default="", help="What you checked.")
+@click.pass_obj
+def confirm(session: Session, grant_id: str, comment: str) -> None:
+    """Say yes to a grant that somebody gave without a request: a second person's word, without which it ends within a day."""
+    from jurat.domain.commands_credentials import ConfirmGrant
+
+    session.done(session.act(ConfirmGrant(grant=grant_id, comment=comment)))
 
 
 @role.verb("revoke", example="jurat role revoke grt_01k9… --reason 'left the team'")

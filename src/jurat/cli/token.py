@@ -11,7 +11,7 @@ from jurat.cli.verbs import noun
 
 @noun("token")
 def token() -> None:
-    """Access tokens: issue, revoke. Only a hash is ever kept."""
+    """Access tokens: issue, activate, revoke. Only a hash is ever kept."""
 
 
 @token.verb("issue", example="jurat token issue 'Ada Lovelace' --for 8h --save ada\n\njurat --as ada model list")
@@ -52,6 +52,36 @@ def issue(session: Session, principal: str, lifetime: str | None, on_behalf_of: 
         show_fields(session, [(name.replace("_", " "), when(value)) for name, value in shown.items()])
         if path is None:
             session.say("this token is shown once; keep it where only you can read it")
+
+
+@token.verb("activate", example="jurat token activate --as ada --save ada")
+@click.option("--save", default=None, metavar="NAME", help="Write it to credentials/NAME.token instead of showing it.")
+@click.pass_obj
+def activate(session: Session, save: str | None) -> None:
+    """Change the token that you were handed for one that nobody else has seen. The old one ends.
+
+    Then read its id to somebody who had no hand in it, and let them say so: `jurat credential vouch`. Until then it approves nothing.
+    """
+    from jurat.app.credentials import activate as change
+    from jurat.core.files import write_secret
+    from jurat.domain.facts import TokenIssued
+
+    path = session.credential(save) if save else None
+    with session.app() as app:
+        done = change(app, session.token())
+    fact = done.events[0].data
+    assert isinstance(fact, TokenIssued)
+    shown = {"token_id": fact.token, "expires_at": fact.expires_at, "event": done.events[0].id}
+    if path is not None:
+        write_secret(path, done.reply["token"].encode() + b"\n")
+        shown["file"] = str(path)
+    else:
+        shown["token"] = done.reply["token"]
+    if session.as_json:
+        show_json(shown)
+    else:
+        show_fields(session, [(name.replace("_", " "), when(value)) for name, value in shown.items()])
+        session.say("ask somebody who had no hand in it: `jurat credential vouch`; until then it approves nothing")
 
 
 @token.verb("revoke", example="jurat token revoke tok_01k9… --principal 'Ada Lovelace' --reason 'laptop lost'")

@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 @verb("init", example="jurat init ./governance --operator 'Ada Lovelace'")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--operator", "name", default="operator", show_default=True, help="The first operator's name; kept in the vault only.")
+@click.option(
+    "--throwaway", is_flag=True, help="For demos and tests: approvals count by tokens that the operator made in other people's names."
+)
 @click.pass_obj
-def init(session: Session, directory: Path, name: str) -> None:
+def init(session: Session, directory: Path, name: str, throwaway: bool) -> None:
     """Make a workspace: keys, settings, policies, gates, database, and its first operator. All of it, or nothing."""
     from jurat.app.bootstrap import init_workspace
 
     session.say("making keys, logs and a database; this takes a few seconds")
-    made = init_workspace(directory, operator_name=name)
+    made = init_workspace(directory, operator_name=name, throwaway=throwaway)
     token = made.workspace.credentials / "operator.token"
     if session.as_json:
         show_json({"workspace": str(made.workspace.root), "operator": made.operator, "token_file": str(token)})
         return
     show_fields(session, [("workspace", str(made.workspace.root)), ("operator", made.operator), ("token", f"{token} (0600)")])
+    if throwaway:
+        session.say("to be thrown away: approvals count by tokens that the operator made in other people's names")
     session.say(f"next: jurat serve -C {directory}")
 
 

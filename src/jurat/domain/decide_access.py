@@ -6,6 +6,8 @@ from jurat.core.clock import format_at, parse_at, to_ns
 from jurat.core.errors import Conflict, Denied, Malformed, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.context import Context
+from jurat.domain.credentials import hands_for, needs_second
+from jurat.domain.decide_duties import told_of_another
 from jurat.domain.duties import refuse_conflicting_grant, rules_in_force
 from jurat.domain.events import Event
 from jurat.domain.grants import check_scope, refuse_beyond_own_scope, window_of
@@ -17,6 +19,7 @@ from jurat.policy.gatefile import parse_gates
 
 LONGEST_GRANT_S = 366 * 86_400
 LONGEST_TOKEN_S = 31 * 86_400
+UNCONFIRMED_S = 86_400  # how long a grant lasts that one person gave alone
 
 
 def register_principal(state: State, command: commands.RegisterPrincipal, context: Context) -> list[Event]:
@@ -72,6 +75,7 @@ def grant_role(state: State, command: commands.GrantRole, context: Context) -> l
         reason=command.reason,
         expires_at=format_at(ends_ns),
         watched=watched,
+        confirm_by=format_at(min(ends_ns, context.now_ns + UNCONFIRMED_S * 10**9)) if needs_second(state) else "",
     )
     return [context.event(data, because=[grantee.as_of])]
 
@@ -107,8 +111,16 @@ def issue_token(state: State, command: commands.IssueToken, context: Context) ->
         )
     chain = [person] if person == principal.principal else [person, principal.principal]
     ends_ns = context.now_ns + round(command.lifetime_s * 1e9)
-    data = facts.TokenIssued(token=context.fresh("tok"), principal=principal.principal, chain=chain, expires_at=format_at(ends_ns))
-    return [context.event(data, because=[principal.as_of])]
+    in_their_name = principal.type is PrincipalType.PERSON or (command.on_behalf_of and principal.owner != person)
+    data = facts.TokenIssued(
+        token=context.fresh("tok"), principal=principal.principal, chain=chain, expires_at=format_at(ends_ns),
+        hands=hands_for(state, person, context) if in_their_name else [],
+    )  # fmt: skip
+    issued = context.event(data, because=[principal.as_of])
+    what = f"issued token `{data.token}` for `{principal.principal}`, by which it acts for you"
+    if principal.principal == person:
+        what = f"issued token `{data.token}` in your name"
+    return [issued, *(told_of_another(state, context, person, what, issued) if data.hands else ())]
 
 
 def revoke_token(state: State, command: commands.RevokeToken, context: Context) -> list[Event]:

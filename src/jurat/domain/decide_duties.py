@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from jurat.core.errors import Conflict, Malformed
+from jurat.core.errors import Conflict, Denied, Malformed
 from jurat.domain import commands_access as commands
 from jurat.domain import facts_access as facts
 from jurat.domain import rows
 from jurat.domain.commands import Command
 from jurat.domain.context import Context
+from jurat.domain.credentials import auditors, hands_for
 from jurat.domain.duties import people_holding, rules_in_force
 from jurat.domain.events import Event
 from jurat.domain.grants import check_scope
@@ -31,6 +32,12 @@ def apply_rules(state: State, command: commands.ApplyAccessRules, context: Conte
     before = rules_in_force(state)
     if current and current.digest == rules.digest:
         raise Conflict("this access file is already in force", hint="nothing to do", code="unchanged")
+    if rules.trust_operator_tokens and not before.trust_operator_tokens:
+        raise Denied(
+            "what operators make in another's name is never trusted afterwards: `trust_operator_tokens` is for workspaces to throw away",
+            hint="leave it out; people get credentials of their own: `jurat token activate`, `jurat credential vouch`",
+            code="trust_is_for_throwaways",
+        )
     if not command.reason.strip():
         raise Malformed("a change of the access rules needs a reason", hint="say why, in words that an auditor will understand in a year")
     less = loosened(before, rules)
@@ -68,6 +75,21 @@ def loosened(before: AccessRules, after: AccessRules) -> list[str]:
     if before.approvals != after.approvals:
         less.append("who approves which access was changed")
     return list(dict.fromkeys(less))
+
+
+def told_of_another(state: State, context: Context, person: str, what: str, event: Event) -> list[Event]:
+    """Return the notices after something was made in a person's name by somebody else: theirs, and those of whoever audits."""
+    makers = hands_for(state, person, context)
+    if not makers:
+        return []
+    made_by = " and ".join(f"`{each}`" for each in makers)
+    own = notices(
+        context, [person], about=event.id, subject="credential", because=event.id,
+        text=f"{made_by} {what}; if you did not expect it, tell whoever audits",
+    )  # fmt: skip
+    others = sorted(set(auditors(state, context)) - {person, *makers})
+    text = f"{made_by} {what}, said to `{person}`"
+    return [*own, *notices(context, others, about=event.id, subject="credential", text=text, because=event.id)]
 
 
 def notices(context: Context, people: Iterable[str], *, about: str, subject: str, text: str, because: str) -> list[Event]:

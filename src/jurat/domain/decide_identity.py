@@ -11,6 +11,8 @@ from jurat.domain import commands_identity as commands
 from jurat.domain import facts, rows
 from jurat.domain import facts_identity as identity
 from jurat.domain.context import Context
+from jurat.domain.credentials import hands_for
+from jurat.domain.decide_duties import told_of_another
 from jurat.domain.events import Event
 from jurat.domain.roles import expiry, person_behind
 from jurat.domain.state import State
@@ -31,22 +33,28 @@ def open_session(state: State, command: commands.OpenSession, context: Context) 
     if not 0 < command.lifetime_s <= LONGEST_SESSION_S:
         raise Malformed(f"a session lives up to {LONGEST_SESSION_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that")
     person = context.actor.principal
+    identity_id = context.fresh("idn") if command.link else ""
+    root = identity_id or context.actor.credential
     had = state.find(rows.Session, principal=person)
     over = [s for s in had if to_ns(parse_at(s.expires_at)) <= context.now_ns]
     if len(had) - len(over) >= _MOST_SESSIONS:
         raise Conflict(f"`{person}` has {_MOST_SESSIONS} sessions already", hint="end some: `jurat session list`", code="too_many_sessions")
     opened = identity.SessionOpened(
         session=context.fresh("ses"), principal=person, chain=context.actor.chain, method=command.method,
-        expires_at=expiry(context.now_ns, command.lifetime_s), jkt=command.jkt,
+        expires_at=expiry(context.now_ns, command.lifetime_s), jkt=command.jkt, hands=context.actor.hands,
+        root=root if context.actor.hands else "",
     )  # fmt: skip
     lifetime_s = command.lifetime_s if command.form == "opaque" else min(command.token_lifetime_s, command.lifetime_s)
     events = [
         context.event(opened),
-        _issued(context, lifetime_s, command.audience, command.jkt, opened.session, command.form, command.method),
+        _issued(context, lifetime_s, command.audience, command.jkt, opened.session, command.form, command.method, root),
         *[context.event(identity.SessionEnded(session=s.session, principal=person, reason="expired"), because=[s.as_of]) for s in over],
     ]
     if command.link:
-        linked = identity.IdentityLinked(principal=person, provider=command.link, issuer=command.issuer, by=command.linked_by)
+        linked = identity.IdentityLinked(
+            principal=person, provider=command.link, issuer=command.issuer, by=command.linked_by,
+            identity=identity_id, hands=context.actor.hands,
+        )  # fmt: skip
         events.insert(0, context.event(linked, resource=f"principals/{person}"))
     return events
 
@@ -181,8 +189,13 @@ def invite_identity(state: State, command: commands.InviteIdentity, context: Con
         raise Malformed(
             f"an invitation lives up to {LONGEST_INVITATION_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that"
         )
-    data = identity.IdentityInvited(principal=person.principal, expires_at=expiry(context.now_ns, command.lifetime_s))
-    return [context.event(data, because=[person.as_of])]
+    data = identity.IdentityInvited(
+        principal=person.principal, expires_at=expiry(context.now_ns, command.lifetime_s),
+        hands=hands_for(state, person.principal, context),
+    )  # fmt: skip
+    invited = context.event(data, because=[person.as_of])
+    what = "handed out an invitation to link an account at a provider to you"
+    return [invited, *told_of_another(state, context, person.principal, what, invited)]
 
 
 def check_address(url: str, what: str) -> None:
@@ -205,7 +218,7 @@ def check_address(url: str, what: str) -> None:
         )
 
 
-def _issued(context: Context, lifetime_s: float, audience: list[str], jkt: str, session: str, form: str, how: str) -> Event:
+def _issued(context: Context, lifetime_s: float, audience: list[str], jkt: str, session: str, form: str, how: str, root: str = "") -> Event:
     if unknown := [door for door in audience if door not in DOORS]:
         raise Malformed(f"`{unknown[0][:60]}` is no audience of ours", hint=f"there are {' and '.join(DOORS)}", code="invalid_target")
     if form == "opaque" and jkt:
@@ -213,6 +226,6 @@ def _issued(context: Context, lifetime_s: float, audience: list[str], jkt: str, 
     data = facts.TokenIssued(
         token=context.fresh("tok"), principal=context.actor.principal, chain=context.actor.chain,
         expires_at=format_at(context.now_ns + round(lifetime_s * 1e9)), audience=audience or list(DOORS), jkt=jkt, session=session,
-        form=form, how=how,
+        form=form, how=how, hands=context.actor.hands, root=(root or context.actor.credential) if context.actor.hands else "",
     )  # fmt: skip
     return context.event(data)

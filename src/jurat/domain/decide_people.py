@@ -9,6 +9,8 @@ from jurat.domain import facts_people as facts
 from jurat.domain import rows
 from jurat.domain.commands_people import owned_by
 from jurat.domain.context import Context
+from jurat.domain.credentials import hands_for
+from jurat.domain.decide_duties import told_of_another
 from jurat.domain.endings import found_to_end
 from jurat.domain.events import Event
 from jurat.domain.roles import holders_of, person_behind
@@ -97,7 +99,10 @@ def issue_link(state: State, command: commands.IssueLink, context: Context) -> l
     if not 0 < command.lifetime_s <= LONGEST_LINK_S:
         raise Malformed(f"a link lives up to {LONGEST_LINK_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that")
     ends = format_at(context.now_ns + round(command.lifetime_s * 1e9))
-    return [context.event(facts.LinkIssued(link=context.fresh("lnk"), principal=row.principal, expires_at=ends), because=[row.as_of])]
+    hands = hands_for(state, row.principal, context)
+    data = facts.LinkIssued(link=context.fresh("lnk"), principal=row.principal, expires_at=ends, hands=hands)
+    issued = context.event(data, because=[row.as_of])
+    return [issued, *told_of_another(state, context, row.principal, "handed out a link to register a passkey for you", issued)]
 
 
 def add_passkey(state: State, command: commands.AddPasskey, context: Context) -> list[Event]:
@@ -115,7 +120,7 @@ def add_passkey(state: State, command: commands.AddPasskey, context: Context) ->
         raise Denied(f"link `{link.link}` {what}", hint="ask an operator for a new one: `jurat principal invite`", code="link_over")
     data = facts.PasskeyAdded(
         passkey=context.fresh("pky"), principal=row.principal, by="link" if link else "session", link=link.link if link else "",
-        synced=command.synced,
+        synced=command.synced, hands=link.hands if link else context.actor.hands,
     )  # fmt: skip
     return [context.event(data, because=[row.as_of])]
 

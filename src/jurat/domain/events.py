@@ -14,12 +14,14 @@ from jurat.domain.kinds import Kind, kind_named
 from jurat.domain.values import PrincipalType
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who acted: the principal, and the proven chain behind it (the person first)."""
 
     principal: str
     type: PrincipalType
     chain: list[str]
+    credential: str = ""  # what that came of which they acted by, if it is in two hands: pky_…, idn_…, tok_…; empty: cannot be vouched for
+    hands: list[str] = []  # who else made it, and so may be who acted
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

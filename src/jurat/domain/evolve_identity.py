@@ -11,7 +11,7 @@ from jurat.domain.state import Put, State
 def session_opened(state: State, event: Event, data: facts.SessionOpened) -> list[Put]:
     row = rows.Session(
         as_of=event.id, session=data.session, principal=data.principal, chain=data.chain, method=data.method,
-        opened_at=event.at, expires_at=data.expires_at, jkt=data.jkt,
+        opened_at=event.at, expires_at=data.expires_at, jkt=data.jkt, hands=data.hands, root=data.root,
     )  # fmt: skip
     return [Put("sessions", data.session, row)]
 

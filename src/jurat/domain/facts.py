@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jurat.domain.facts_access import ACCESS_FACTS
+from jurat.domain.facts_credentials import CREDENTIAL_FACTS
 from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
 from jurat.domain.facts_lineage import LINEAGE_FACTS
@@ -17,6 +18,7 @@ from jurat.domain.facts_people import PEOPLE_FACTS
 from jurat.domain.facts_policy import POLICY_FACTS
 from jurat.domain.facts_registry import REGISTRY_FACTS
 from jurat.domain.facts_rollout import ROLLOUT_FACTS
+from jurat.domain.facts_signature import SIGNATURE_FACTS
 from jurat.domain.facts_watch import WATCH_FACTS
 from jurat.domain.values import (
     Artefacts,
@@ -96,6 +98,7 @@ class RoleGranted(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what 
     break_glass: str = ""  # the window that it lives in
     watched: list[str] = []  # noqa: RUF012 - a struct copies its default; conflicts of duties that are asked for when acting
     group: str = ""  # the directory's group that gives it
+    confirm_by: str = ""  # without a second person's word by then, it ends
 
 
 class RoleRevoked(Fact, frozen=True, kw_only=True):
@@ -115,6 +118,8 @@ class TokenIssued(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what 
     session: str = ""  # with which it ends
     form: str = "opaque"  # or `jwt`
     how: str = ""  # what it was given for: `refresh`, `exchange`, `workload`, …
+    hands: list[str] = []  # noqa: RUF012 - who else made it, or what it came of: it is in two hands
+    root: str = ""  # what it came of that somebody may vouch for: a passkey, a linked account, an activated token
 
 
 class TokenRevoked(Fact, frozen=True, kw_only=True):
@@ -361,5 +366,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     **ACCESS_FACTS,
     **WATCH_FACTS,
     **ROLLOUT_FACTS,
+    **SIGNATURE_FACTS,
+    **CREDENTIAL_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

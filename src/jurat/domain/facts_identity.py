@@ -11,13 +11,15 @@ from typing import Any
 from jurat.domain.values import Fact
 
 
-class SessionOpened(Fact, frozen=True, kw_only=True):
+class SessionOpened(Fact, frozen=True, kw_only=True, omit_defaults=True):
     session: str
     principal: str
     chain: list[str]
     method: str  # how it was proved who that is: `oidc:corporate`, `passkey`, `token`
     expires_at: str
     jkt: str = ""  # thumbprint of the key that its tokens are bound to; empty: bearer tokens
+    hands: list[str] = []  # noqa: RUF012 - who else made what it was opened by
+    root: str = ""  # what that was: a passkey, a linked account
 
 
 class SessionEnded(Fact, frozen=True, kw_only=True):
@@ -79,20 +81,23 @@ class TrustEnded(Fact, frozen=True, kw_only=True):
     reason: str
 
 
-class IdentityInvited(Fact, frozen=True, kw_only=True):
+class IdentityInvited(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """Whoever holds the invitation may link an account at a provider to this person, once, until then."""
 
     principal: str
     expires_at: str
+    hands: list[str] = []  # noqa: RUF012 - who handed it out, if not its person
 
 
-class IdentityLinked(Fact, frozen=True, kw_only=True):
+class IdentityLinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """From now on that provider's word on one account (its `sub` is in the vault) is this person."""
 
     principal: str
     provider: str
     issuer: str
     by: str  # `invitation`, `directory`
+    identity: str = ""  # the linked account, as others may vouch for it
+    hands: list[str] = []  # noqa: RUF012 - who invited, or the directory that said so
 
 
 IDENTITY_FACTS: dict[str, type[Fact]] = {

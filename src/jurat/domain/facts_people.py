@@ -67,20 +67,22 @@ class GroupRolesApplied(Fact, frozen=True, kw_only=True):
     previous: str | None = None
 
 
-class LinkIssued(Fact, frozen=True, kw_only=True):
+class LinkIssued(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """A link that works once was handed out: whoever opens it may register a passkey. Its hash is in the vault."""
 
     link: str
     principal: str
     expires_at: str
+    hands: list[str] = []  # noqa: RUF012 - who handed it out, if not its person
 
 
-class PasskeyAdded(Fact, frozen=True, kw_only=True):
+class PasskeyAdded(Fact, frozen=True, kw_only=True, omit_defaults=True):
     passkey: str
     principal: str
     by: str  # `link`, or `session`
     link: str  # which one, if by link
     synced: bool  # whether its owner's other devices have it too
+    hands: list[str] = []  # noqa: RUF012 - who handed out the link, or made what it was added by
 
 
 class PasskeyRemoved(Fact, frozen=True, kw_only=True):

@@ -115,7 +115,12 @@ def approval_rule(rules: AccessRules, role: str, scope: str) -> ApprovalRule | N
 
 def past_end(state: State, now_ns: int) -> list[rows.Grant]:
     """Return the grants whose time is over and that no clock has written down yet. They hold nothing: see `roles_held`."""
-    return [g for g in state.find(rows.Grant) if g.expires_at is not None and now_ns >= to_ns(parse_at(g.expires_at))]
+    return [g for g in state.find(rows.Grant) if (until := given_until(g)) and now_ns >= to_ns(parse_at(until))]
+
+
+def given_until(grant: rows.Grant) -> str:
+    """Return when a grant ends by itself, whatever a review says: at its end, or when nobody confirmed it; empty: never."""
+    return min((at for at in (grant.expires_at, grant.confirm_by) if at), key=lambda at: to_ns(parse_at(at)), default="")
 
 
 def review_bar(state: State, person: str) -> rows.Glass | None:

@@ -13,6 +13,17 @@ class KnownLink:
     principal: str
     expires_at: str
     is_used: bool
+    hands: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KnownCredential:
+    """A passkey, a linked account or a token, as the vault knows it."""
+
+    principal: str
+    hands: list[str]  # who else made it
+    root: str  # what can be vouched for; empty: nothing, it was handed out
+    expires_at: str = ""  # of a token
 
 
 @dataclass(frozen=True)
@@ -23,4 +34,5 @@ class Known:
     taken: dict[str, str] = field(default_factory=dict)  # `user_name`, `email` → whose it is already
     changed: list[str] = field(default_factory=list)  # fields of a description that differ from what is kept
     link: KnownLink | None = None
+    credential: KnownCredential | None = None  # that the command names
     passkey_of: str = ""  # who holds the passkey that the command names

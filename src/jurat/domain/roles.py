@@ -25,14 +25,14 @@ def roles_held(state: State, principal: str, resource: str, now_ns: int, *, with
 
 
 def is_live(grant: rows.Grant, now_ns: int) -> bool:
-    """Whether a grant has not expired, and no review that asked for it has run out unanswered."""
+    """Whether a grant has not expired, and neither a review nor a second person's word that it waits for has run out."""
     ends_ns = end_of(grant)
     return ends_ns is None or now_ns < ends_ns
 
 
 def end_of(grant: rows.Grant) -> int | None:
     """Return the moment from which a grant holds nothing; None if none is set."""
-    return min((to_ns(parse_at(at)) for at in (grant.expires_at, grant.review_due) if at), default=None)
+    return min((to_ns(parse_at(at)) for at in (grant.expires_at, grant.review_due, grant.confirm_by) if at), default=None)
 
 
 def in_scope(scope: str, resource: str) -> bool:

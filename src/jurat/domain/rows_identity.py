@@ -58,4 +58,10 @@ class Trust(Row, frozen=True, kw_only=True):
     keys: list[dict[str, Any]]
 
 
-IDENTITY_ROWS: Final[dict[str, type[Row]]] = {"sessions": Session, "token_keys": TokenKeys, "providers": Provider, "trusts": Trust, "vouches": Vouch}
+IDENTITY_ROWS: Final[dict[str, type[Row]]] = {
+    "sessions": Session,
+    "token_keys": TokenKeys,
+    "providers": Provider,
+    "trusts": Trust,
+    "vouches": Vouch,
+}

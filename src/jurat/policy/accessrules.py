@@ -4,6 +4,7 @@
     conflicts:   [{between: [train, approve], within: version, reason: …}]    within: version, or person
     approvals:   [{roles: [auditor], scope: "*", approvers: [compliance_officer], longest: 8h}]   the first that fits decides
     break_glass: {who: […], roles: […], usual: 1h, longest: 4h, tell: […], reviewers: […], review_within: 72h}
+    trust_operator_tokens: false   (only a demo or a test says `true`)
     reviews:     {every: 30d, answer_within: 14d, remind_before: [7d, 1d], unused_after: 30d, deciders: […]}
 
 Strict as the gate file is. Knows the file; what it means for a person or a version is `domain.duties`'.
@@ -29,6 +30,11 @@ VERSION, PERSON = "version", "person"
 LONGEST_GLASS_S: Final = 4 * 3600.0  # whatever a file says
 _LONGEST_ACCESS_S: Final = 366 * 86_400.0
 ANY: Final = "*"
+_TRUSTING: Final = """
+# This workspace is to be thrown away: approvals count by tokens that its operator made in other people's names, and what one
+# person grants stands. Cannot be switched on later.
+trust_operator_tokens: true
+"""
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +92,7 @@ class ReviewRule(msgspec.Struct, frozen=True, kw_only=True):
     deciders: tuple[str, ...]  # who answers for a grant whose granter is gone
 
 
-class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
+class AccessRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A whole access file."""
 
     duties: dict[str, Duty]
@@ -94,6 +100,7 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     approvals: tuple[ApprovalRule, ...]
     break_glass: GlassRule
     reviews: ReviewRule
+    trust_operator_tokens: bool = False  # what operators make in another's name counts as that person's word: for demos only
 
     @property
     def digest(self) -> str:
@@ -109,9 +116,10 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
         return [name for name, duty in self.duties.items() if role in duty.roles]
 
 
-def default_access() -> str:
-    """Return the shipped file, to be laid into a workspace."""
-    return (files("jurat.policy") / "defaults" / FILE_NAME).read_text("utf-8")
+def default_access(*, throwaway: bool = False) -> str:
+    """Return the shipped file, to be laid into a workspace; one to throw away trusts what its operator makes in others' names."""
+    shipped = (files("jurat.policy") / "defaults" / FILE_NAME).read_text("utf-8")
+    return shipped + _TRUSTING if throwaway else shipped
 
 
 @lru_cache(maxsize=64)
@@ -128,7 +136,7 @@ def parse_access(text: str, *, roles: Collection[str] | None, permissions: Colle
     Raises:
         Malformed: it cannot be read, or says what cannot be; the line is named.
     """
-    root = read_mapping(compose(text), "the file", {"duties", "conflicts", "approvals", "break_glass", "reviews"})
+    root = read_mapping(compose(text), "the file", {"duties", "conflicts", "approvals", "break_glass", "reviews", "trust_operator_tokens"})
     missing = [key for key in ("duties", "conflicts", "approvals", "break_glass", "reviews") if key not in root]
     if missing:
         raise Malformed(f"the file does not say `{missing[0]}`", hint="compare with the one of a fresh workspace")
@@ -140,6 +148,7 @@ def parse_access(text: str, *, roles: Collection[str] | None, permissions: Colle
         approvals=tuple(_approval(node, roles) for node in read_sequence(root["approvals"], "`approvals`", "rules")),
         break_glass=_glass(root["break_glass"], roles),
         reviews=_reviews(root["reviews"], roles),
+        trust_operator_tokens="trust_operator_tokens" in root and _yes_or_no(root["trust_operator_tokens"]),
     )
 
 
@@ -212,6 +221,13 @@ def _reviews(node: yaml.Node, roles: Collection[str] | None) -> ReviewRule:
     if rule.answer_within_s >= rule.every_s:
         raise refuse_at(found["answer_within"], "an answer may take longer than the time between two reviews", "lower it")
     return rule
+
+
+def _yes_or_no(node: yaml.Node) -> bool:
+    said = read_scalar(node, "`trust_operator_tokens`")
+    if said not in ("true", "false"):
+        raise refuse_at(node, f"`{said[:40]}` is neither `true` nor `false`", "leave it out; only a workspace to throw away says `true`")
+    return said == "true"
 
 
 def _whole(node: yaml.Node, what: str, keys: tuple[str, ...]) -> dict[str, yaml.Node]:

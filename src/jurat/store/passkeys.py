@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class Passkey(NamedTuple):
     synced: bool
     created_at: datetime
     used_at: datetime | None
+    hands: Sequence[str] = ()  # who else made it, or the link that made it
 
 
 class Link(NamedTuple):
@@ -29,9 +31,10 @@ class Link(NamedTuple):
     principal: str
     expires_at: datetime
     used_at: datetime | None
+    hands: Sequence[str] = ()  # who handed it out, if not its person
 
 
-_COLUMNS = "credential_id, passkey_id, principal, public_key, sign_count, label, synced, created_at, used_at"
+_COLUMNS = "credential_id, passkey_id, principal, public_key, sign_count, label, synced, created_at, used_at, hands"
 
 
 class Passkeys:
@@ -47,8 +50,8 @@ class Passkeys:
             Conflict: it is there already.
         """
         self._connection.execute(
-            f"INSERT INTO vault.passkey ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            list(found),
+            f"INSERT INTO vault.passkey ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [*found[:-1], list(found.hands)],
         )
 
     def find(self, credential_id: bytes) -> Passkey | None:
@@ -88,17 +91,17 @@ class Passkeys:
         """Take a passkey away."""
         self._connection.execute("DELETE FROM vault.passkey WHERE passkey_id = %s", [passkey_id])
 
-    def put_link(self, link_hash: bytes, *, link_id: str, principal: str, expires_at: datetime) -> None:
+    def put_link(self, link_hash: bytes, *, link_id: str, principal: str, expires_at: datetime, hands: Sequence[str] = ()) -> None:
         """Keep the SHA-256 of a link that is about to be handed out."""
         self._connection.execute(
-            "INSERT INTO vault.link (link_hash, link_id, principal, expires_at) VALUES (%s, %s, %s, %s)",
-            [link_hash, link_id, principal, expires_at],
+            "INSERT INTO vault.link (link_hash, link_id, principal, expires_at, hands) VALUES (%s, %s, %s, %s, %s)",
+            [link_hash, link_id, principal, expires_at, list(hands)],
         )
 
     def find_link(self, link_hash: bytes) -> Link | None:
         """Return the link with this hash, whether or not it still holds."""
         row = self._connection.execute(
-            "SELECT link_id, principal, expires_at, used_at FROM vault.link WHERE link_hash = %s", [link_hash]
+            "SELECT link_id, principal, expires_at, used_at, hands FROM vault.link WHERE link_hash = %s", [link_hash]
         ).fetchone()
         return None if row is None else Link(*row)
 

@@ -5,6 +5,7 @@ Whatever may be used once is taken away by the statement that finds it, so two w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -23,6 +24,14 @@ class KnownSession(NamedTuple):
     principal: str
     expires_at: datetime
     reused: bool
+
+
+class KnownAccount(NamedTuple):
+    """Whose an account at a provider is, or whom an invitation is for; and who else had a hand in that."""
+
+    principal: str
+    identity: str  # its id; empty: not linked yet, or from before there were ids
+    hands: Sequence[str]
 
 
 class Login(NamedTuple):
@@ -77,20 +86,23 @@ class Proofs:
 
     # ── accounts at providers ───────────────────────────────────────────────────────────────────────────────────
 
-    def link_identity(self, issuer: str, subject: str, *, principal: str, at: datetime) -> bool:
+    def link_identity(
+        self, issuer: str, subject: str, *, principal: str, at: datetime, identity: str = "", hands: Sequence[str] = ()
+    ) -> bool:
         """Let an issuer's word on one account be that person. Returns False if the account is linked already."""
         done = self._connection.execute(
-            "INSERT INTO vault.identity (issuer, subject, principal, linked_at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [issuer, subject, principal, at],
+            "INSERT INTO vault.identity (issuer, subject, principal, linked_at, identity_id, hands) VALUES (%s, %s, %s, %s, %s, %s) "
+            "ON CONFLICT DO NOTHING",
+            [issuer, subject, principal, at, identity, list(hands)],
         )
         return done.rowcount == 1
 
-    def find_identity(self, issuer: str, subject: str) -> str | None:
+    def find_identity(self, issuer: str, subject: str) -> KnownAccount | None:
         """Return who that account is."""
         row = self._connection.execute(
-            "SELECT principal FROM vault.identity WHERE issuer = %s AND subject = %s", [issuer, subject]
+            "SELECT principal, identity_id, hands FROM vault.identity WHERE issuer = %s AND subject = %s", [issuer, subject]
         ).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else KnownAccount(*row)
 
     def provisioned(self, directory: str, external_id: str) -> str | None:
         """Return whom a directory calls by that external id; None if nobody, or more than one."""
@@ -107,18 +119,19 @@ class Proofs:
 
     # ── used once ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put_invitation(self, secret_hash: bytes, *, principal: str, expires_at: datetime) -> None:
+    def put_invitation(self, secret_hash: bytes, *, principal: str, expires_at: datetime, hands: Sequence[str] = ()) -> None:
         """Keep the hash of an invitation."""
         self._connection.execute(
-            "INSERT INTO vault.invitation (secret_hash, principal, expires_at) VALUES (%s, %s, %s)", [secret_hash, principal, expires_at]
+            "INSERT INTO vault.invitation (secret_hash, principal, expires_at, hands) VALUES (%s, %s, %s, %s)",
+            [secret_hash, principal, expires_at, list(hands)],
         )
 
-    def take_invitation(self, secret_hash: bytes, at: datetime) -> str | None:
+    def take_invitation(self, secret_hash: bytes, at: datetime) -> KnownAccount | None:
         """Return whom an invitation is for, and use it up; None if there is none, or its time is over."""
         row = self._connection.execute(
-            "DELETE FROM vault.invitation WHERE secret_hash = %s RETURNING principal, expires_at", [secret_hash]
+            "DELETE FROM vault.invitation WHERE secret_hash = %s RETURNING principal, expires_at, hands", [secret_hash]
         ).fetchone()
-        return None if row is None or row[1] <= at else str(row[0])
+        return None if row is None or row[1] <= at else KnownAccount(row[0], "", row[2])
 
     def put_login(self, state_hash: bytes, login: Login) -> None:
         """Keep a sign-in until it comes back; those that never did are swept away.

@@ -23,7 +23,7 @@ from jurat.store.lineage import LINEAGE_SHAPE
 from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
-MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
+MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
 _log: Final = logging.getLogger("jurat.store")
 _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 
@@ -32,7 +32,7 @@ SEEN_BY: Final = {
     "jurat_data_owner": ("datasets", "systems", "evidence", *LINEAGE_ROWS),
     "jurat_access_controller": (
         "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers",
-        "trusts", "token_keys",
+        "trusts", "token_keys", "vouches",
     ),
     "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS, *LINEAGE_ROWS),
     "jurat_compliance_auditor": tuple(ROWS),

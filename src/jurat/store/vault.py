@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import psycopg
@@ -39,6 +39,24 @@ class KnownToken(NamedTuple):
     session: str = ""  # with which it ends
     jkt: str = ""  # thumbprint of the key that must come with it
     audience: str = ""  # doors, separated by spaces; empty: every door
+    hands: Sequence[str] = ()  # who else made it, or what it came of; empty: nobody else
+    root: str = ""  # what it came of, that somebody may vouch for
+
+
+class Made(NamedTuple):
+    """A credential: whose it is, who else made it, and what somebody may vouch for, if it has come to that."""
+
+    principal: str
+    hands: Sequence[str]
+    root: str
+    expires_at: datetime | None = None  # of a token
+
+
+_MADE: Final = (
+    "SELECT principal, hands, passkey_id FROM vault.passkey WHERE passkey_id = %s",
+    "SELECT principal, hands, identity_id FROM vault.identity WHERE identity_id = %s AND identity_id <> ''",
+    "SELECT principal, hands, root, expires_at FROM vault.token WHERE token_id = %s AND session_id = '' AND revoked_at IS NULL",
+)
 
 
 class Vault:
@@ -90,6 +108,8 @@ class Vault:
         session: str = "",
         jkt: str = "",
         audience: Sequence[str] = (),
+        hands: Sequence[str] = (),
+        root: str = "",
     ) -> None:
         """Keep the SHA-256 of a token that is about to be handed out.
 
@@ -100,15 +120,18 @@ class Vault:
         if expires_at.tzinfo is None:
             raise Malformed("the expiry of a token has no time zone")
         self._connection.execute(
-            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at, session_id, jkt, audience) "
-            "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s)",
-            [token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at, session, jkt, " ".join(audience)],
-        )
+            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at, session_id, jkt, audience, hands, root) "
+            "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at, session, jkt, " ".join(audience),
+                list(hands), root,
+            ],
+        )  # fmt: skip
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         """Return the token with this hash, whether or not it still holds; None if there is none."""
         row = self._connection.execute(
-            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience "
+            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience, hands, root "
             "FROM vault.token WHERE token_hash = %s",
             [token_hash],
         ).fetchone()
@@ -116,6 +139,25 @@ class Vault:
             return None
         token_id, principal, chain, *rest = row
         return KnownToken(token_id, principal, msgspec.json.decode(chain, type=list[str]), *rest)
+
+    def made(self, credential: str) -> Made | None:
+        """Return whose a passkey, a linked account or a token is, and who else made it; None if it is not there, or was revoked."""
+        for query in _MADE:
+            row = self._connection.execute(query, [credential]).fetchone()
+            if row is not None:
+                return Made(*row)
+        return None
+
+    def made_for(self, principal: str, at: datetime) -> list[tuple[str, Made]]:
+        """Return the credentials of a person that would still work, by id: passkeys, linked accounts, tokens of no session."""
+        found = self._connection.execute(
+            "SELECT passkey_id, principal, hands, passkey_id, NULL::timestamptz FROM vault.passkey WHERE principal = %(who)s "
+            "UNION ALL SELECT identity_id, principal, hands, identity_id, NULL FROM vault.identity WHERE principal = %(who)s "
+            "UNION ALL SELECT token_id, principal, hands, root, expires_at FROM vault.token WHERE principal = %(who)s AND session_id = '' "
+            "AND expires_at > %(at)s AND (revoked_at IS NULL OR revoked_at > %(at)s) ORDER BY 1",
+            {"who": principal, "at": at},
+        )
+        return [(str(name), Made(*rest)) for name, *rest in found.fetchall()]
 
     def revoke_token(self, token_id: str, principal: str, at: datetime | None = None) -> None:
         """End a principal's token, now or at a given moment; one that ended earlier stays as it is.

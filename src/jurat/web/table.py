@@ -20,6 +20,7 @@ from jurat.app.status import Status
 from jurat.domain import (
     commands,
     commands_access,
+    commands_credentials,
     commands_identity,
     commands_keeping,
     commands_lineage,
@@ -27,6 +28,7 @@ from jurat.domain import (
     commands_policy,
     commands_registry,
     commands_rollout,
+    commands_signature,
     rows,
 )
 from jurat.domain.commands import Command
@@ -205,6 +207,12 @@ ROUTES: Final[tuple[Route, ...]] = (
           {"lifetime_s": 900.0}),
     _acts("/principals/{principal}/tokens/{token}/revoke", commands.RevokeToken, "access", "End a token before its time",
           {"reason": "laptop lost"}),
+    _acts("/principals/{principal}/tokens/{token}/activate", commands_credentials.ActivateToken, "access",
+          "Change a token that somebody handed to you for one that nobody else has seen; it is shown this once", {}),
+    _acts("/principals/{principal}/credentials/{credential}/vouch", commands_credentials.VouchCredential, "access",
+          "Say that a person has a credential themselves, and nobody else", {"reason": "she read me its id from her own screen"}),
+    _acts("/roles/{grant}/confirm", commands_credentials.ConfirmGrant, "access", "Say yes to a grant that somebody gave alone",
+          {"comment": "joined the credit team on Monday"}),
     _lists("/sessions", rows.Session, "identity", "Sessions that live: the caller's own, or everybody's for an operator"),
     _acts("/sessions/{session}/end", commands_identity.EndSession, "identity", "End a session and everything that lives by it",
           {"reason": "laptop lost"}),
@@ -298,11 +306,17 @@ ROUTES: Final[tuple[Route, ...]] = (
           {"version": "credit@1.0.0", "reason": "wrong answers"}),
     _acts("/models/{version}/deployments", commands_rollout.AuthorizeDeployment, "models", "Put on record that a version may be deployed",
           {"stage": "production", "target": "cluster-eu-1", "lifetime_s": 600.0}),
+    _lists("/signers", rows.Signer, "models", "Whose model signatures count"),
+    _acts("/signers", commands_signature.TrustSigner, "models", "Let model signatures by a key or by certificates count",
+          {"signer": "ml-platform", "pem": "-----BEGIN PUBLIC KEY-----…", "reason": "key ceremony of 2026-11-20", "identity_digest": ""}),
+    _acts("/signers/{signer}/distrust", commands_signature.DistrustSigner, "models", "Let a signer's signatures count no more",
+          {"reason": "the key leaked"}),
     _looks("/status", queries.status, Status, "workspace", "What runs, and how far each log is sealed"),
 )  # fmt: skip
 
 # Commands that have no route, and why.
 NOT_ROUTED: Final[dict[type[Command], str]] = {
+    commands_signature.RecordSignature: "a signature is checked on the workspace's own machine: `jurat model verify-signature`",
     commands_rollout.JudgeRollout: "a step is measured and judged by Jurat itself",
     commands_rollout.ShowRequest: "`jurat request show` walks with it",
     commands_rollout.ReadRequestStats: "it reads the whole ledger: `jurat request stats` on the workspace's own machine",

@@ -285,7 +285,9 @@ def test_the_link_is_on_record_and_the_account_is_in_the_vault_only(site: Identi
     from jurat.domain.events import encode_event
 
     with site.app.store.reading() as state:
-        assert state.vault.proofs.find_identity(corporate.issuer, "ada-at-work") == site.ids["ada"]
+        found = state.vault.proofs.find_identity(corporate.issuer, "ada-at-work")
+    assert found is not None
+    assert found.principal == site.ids["ada"]
     device = login.begin_device(site.app, "corporate")
     browser = Browser(site.one)
     page = browser.go(device.url)
