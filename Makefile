@@ -79,7 +79,7 @@ $(VENV)/.uv: | $(VENV)/bin/python
 	  $(VENV)/bootstrap/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r locks/uv.txt; }
 	@touch $@
 
-$(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/.uv
+$(VENV)/.run: locks/run.txt pyproject.toml hatch_build.py src/jurat/merkle/many.c | $(VENV)/.uv
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: --compile-bytecode -r locks/run.txt
 	@$(UV) pip install -q --python $(BIN)/python --require-hashes --only-binary :all: -r locks/build.txt
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .

@@ -13,7 +13,7 @@ Formats      `layout` names and places · `record` a journal record · `journal`
 Writing      `sequencer` indices and commitments · `engine` the write path · `publish` sealing · `recover` the start
              `producers` what entries say about producers · `salts` the newest salts · `create` the birth of logs
              `inflate` packed bodies, unpacked within a bound
-The process  `daemon` · `server` sockets · `desk` requests and answers · `endpoint` where the socket lies · `crash_points` for tests
+The process  `daemon` · `memory` · `server` sockets · `desk` requests and answers · `endpoint` the socket's place · `crash_points`
 Its clients  `client` blocking · `async_client` for the gateway · `stream` what a producer knows of its own numbers
 Archive      `archive` the follower · `rows` `shred` `times` columns of an event · `parts` Parquet · `manifest` which count · `compact`
 Forgetting   `erase` rows made empty · `expire` rows taken out · `gone` what is masked, what has expired · `claim` whose the archive is

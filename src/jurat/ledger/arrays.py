@@ -15,14 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from jurat.core.errors import Tampered
 from jurat.core.files import sync_directory
 from jurat.ledger.crash_points import reach
 from jurat.ledger.pruned import hash_floor, read_pruned, refuse_pruned
-from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, hash_leaves, hash_node, root_of
+from jurat.merkle.many import hash_rows, split_digests
+from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, TILE_LEVELS, hash_node, root_of_joined
 
 TILE_WIDTH: Final = 256
 ENTRIES: Final = "entries"
+_TILE_SIZE: Final = TILE_WIDTH * HASH_SIZE  # bytes
 
 
 def level_file(level: int) -> str:
@@ -83,21 +87,23 @@ class ArrayReader:
         Raises:
             Tampered: they are not all there.
         """
-        raw = self.raw_hashes(level, first, end)
-        return [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+        return split_digests(self.raw_hashes(level, first, end))
 
     def node(self, level: int, index: int) -> bytes:
         """Return the root over the leaves [index·2^level, (index+1)·2^level): a `merkle.tree.NodeReader`."""
         tile_level, rest = divmod(level, 8)
-        return root_of(self.hashes(tile_level, index << rest, (index + 1) << rest))
+        return root_of_joined(self.raw_hashes(tile_level, index << rest, (index + 1) << rest))
 
     def right_edge(self, size: int) -> list[list[bytes]]:
         """Return, per level, the hashes of the last tile that is not full, in a tree of `size` leaves."""
-        return [self.hashes(level, count - count % TILE_WIDTH, count) for level, count in enumerate(level_counts(size))]
+        return [split_digests(hashes) for hashes in self._edge_at(size)]
 
     def root(self, size: int) -> bytes:
         """Return the root of the first `size` leaves, from O(log n) reads of what is on disk."""
-        return root_of_edge(self.right_edge(size))
+        return _root_of_joined_edge(self._edge_at(size))
+
+    def _edge_at(self, size: int) -> list[bytes]:
+        return [self.raw_hashes(level, count - count % TILE_WIDTH, count) for level, count in enumerate(level_counts(size))]
 
     def close(self) -> None:
         for descriptor in self._descriptors.values():
@@ -152,60 +158,64 @@ class LogArrays(ArrayReader):
         super().__init__(directory, entry_size)
         self.size = size
         self._truncate(size)
-        self._edge = self.right_edge(size)
+        self._edge = self._edge_at(size)
 
-    def append(self, entries: Sequence[bytes], leaf_hashes: list[bytes]) -> None:
-        """Add entries and their leaf hashes, and every node that they complete."""
-        prefix = self._prefix
-        self._write(ENTRIES, b"".join([prefix + entry for entry in entries]), self.size * self._stride)
+    def append(self, entries: bytes, leaf_hashes: bytes) -> None:
+        """Add entries and their leaf hashes, each end to end, and every node that they complete."""
+        self._write(ENTRIES, self._with_prefixes(entries), self.size * self._stride)
         reach("mid_arrays")
-        self.size += len(entries)
+        self.size += len(entries) // self.entry_size
         level, new = 0, leaf_hashes
         while new:
             if level == len(self._edge):
-                self._edge.append([])
-            count = self.size // TILE_WIDTH**level
-            self._write(level_file(level), b"".join(new), (count - len(new)) * HASH_SIZE)
+                self._edge.append(b"")
+            self._write(level_file(level), new, self.size // TILE_WIDTH**level * HASH_SIZE - len(new))
             edge = self._edge[level] + new
-            full = len(edge) - len(edge) % TILE_WIDTH
+            full = len(edge) - len(edge) % _TILE_SIZE
             self._edge[level] = edge[full:]
-            level, new = level + 1, [root_of(edge[at : at + TILE_WIDTH]) for at in range(0, full, TILE_WIDTH)]
+            level, new = level + 1, _roots_of_tiles(edge[:full])
 
     def append_entries(self, entries: Sequence[bytes]) -> None:
         """Add entries whose leaves are not hashed yet."""
-        self.append(entries, hash_leaves(entries))
+        raw = b"".join(entries)
+        self.append(raw, hash_rows(b"\x00", raw, self.entry_size))
 
     def current_root(self) -> bytes:
         """Return the root of all that was appended, from memory."""
-        return root_of_edge(self._edge)
+        return _root_of_joined_edge(self._edge)
 
     def sync(self) -> None:
         """Make all that was appended durable."""
         for descriptor in list(self._descriptors.values()):
             os.fdatasync(descriptor)
 
-    def check_read_back(self, first: int, entries: Sequence[bytes]) -> bytes:
-        """Return the root at `first + len(entries)`, computed anew from the bytes on disk and the given entries.
+    def check_read_back(self, first: int, entries: bytes) -> bytes:
+        """Return the root behind the given entries, computed anew from the bytes on disk and from them.
 
-        `entries` come from the journal, read back; first is a size whose root was checked before. Everything that
-        the arrays hold since then is computed again and compared: leaf hashes, and the nodes of each level.
+        `entries` come from the journal, read back, and lie end to end; first is a size whose root was checked before.
+        Everything that the arrays hold since then is computed again and compared: leaf hashes, and the nodes of each level.
 
         Raises:
             Tampered: the arrays hold something else.
         """
-        end = first + len(entries)
-        if self.entries(first, end) != list(entries):
+        end = first + len(entries) // self.entry_size
+        if self.raw_entries(first, end) != self._with_prefixes(entries):
             raise self._fault(ENTRIES, f"entries `{first}` to `{end}` are not those of the journal")
         old, new = level_counts(first), level_counts(end)
-        expected = hash_leaves(entries)
+        expected = hash_rows(b"\x00", entries, self.entry_size)
         for level, count in enumerate(new):
             before = old[level] if level < len(old) else 0
-            if self.hashes(level, before, count) != expected:
+            if self.raw_hashes(level, before, count) != expected:
                 raise self._fault(level_file(level), f"hashes `{before}` to `{count}` are not those of the entries")
             begin, full = before - before % TILE_WIDTH, count - count % TILE_WIDTH
-            hashes = self.hashes(level, begin, full) if full > begin else []
-            expected = [root_of(hashes[at : at + TILE_WIDTH]) for at in range(0, len(hashes), TILE_WIDTH)]
+            expected = _roots_of_tiles(self.raw_hashes(level, begin, full)) if full > begin else b""
         return self.root(end)
+
+    def _with_prefixes(self, entries: bytes) -> bytes:
+        rows = np.empty((len(entries) // self.entry_size, self._stride), np.uint8)
+        rows[:, :2] = tuple(self._prefix)
+        rows[:, 2:] = np.frombuffer(entries, np.uint8).reshape(-1, self.entry_size)
+        return rows.tobytes()
 
     def _truncate(self, size: int) -> None:
         counts = level_counts(size)
@@ -229,12 +239,25 @@ class LogArrays(ArrayReader):
 
 def root_of_edge(edge: Sequence[Sequence[bytes]]) -> bytes:
     """Return the root of a tree whose unfinished tiles, L0 first, hold these hashes."""
+    return _root_of_joined_edge([b"".join(hashes) for hashes in edge])
+
+
+def _roots_of_tiles(hashes: bytes) -> bytes:
+    """Return the root of each full tile; all of them are hashed together, level by level."""
+    assert len(hashes) % _TILE_SIZE == 0
+    width = 2 * HASH_SIZE
+    for _ in range(TILE_LEVELS):
+        hashes = hash_rows(b"\x01", hashes, width)
+    return hashes
+
+
+def _root_of_joined_edge(edge: Sequence[bytes]) -> bytes:
     root: bytes | None = None
     for hashes in edge:
-        end, span = len(hashes), 1
+        end, span = len(hashes) // HASH_SIZE, 1
         while end:
             if end & span:
-                subtree = root_of(hashes[end - span : end])
+                subtree = root_of_joined(hashes[(end - span) * HASH_SIZE : end * HASH_SIZE])
                 root = subtree if root is None else hash_node(subtree, root)
                 end -= span
             span <<= 1

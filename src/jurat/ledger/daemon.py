@@ -31,6 +31,7 @@ from jurat.ledger.journal import SEGMENT_SIZE
 from jurat.ledger.layout import events_directory, journal_directory
 from jurat.ledger.lockstore import LockStore
 from jurat.ledger.manifest import high_water
+from jurat.ledger.memory import keep_freed_memory
 from jurat.ledger.publish import ForwardClock, Publisher
 from jurat.ledger.recover import recover
 from jurat.ledger.server import Server
@@ -141,6 +142,7 @@ def _serve(workspace: Workspace, settings: Settings, parent_fd: int | None, segm
 
     sealer = threading.Thread(target=_or_die, args=(seal,), name="sealer")
     sys.setswitchinterval(0.0005)  # sealing is arithmetic; it must not keep the writing thread waiting for 5 ms
+    keep_freed_memory()
     gc.freeze()
     gc.disable()
     sealer.start()

@@ -21,11 +21,11 @@ from jurat.ledger.layout import ANCHOR, LogName, parse_log_name
 from jurat.ledger.lockstore import Locked
 from jurat.ledger.producers import find_sequences
 from jurat.ledger.pruned import refuse_pruned
-from jurat.ledger.receipt import describe_batch, sign_receipt
+from jurat.ledger.receipt import describe_hashed, sign_receipt
 from jurat.ledger.sequencer import Fresh, Gap, ProducerKey, Submission, Verdict
 from jurat.merkle.cose import format_protected, signed_bytes
-from jurat.merkle.entry import commit_event, unpack_entry
-from jurat.merkle.tree import HASH_SIZE
+from jurat.merkle.entry import ENTRY_SIZE, commit_event, unpack_entry
+from jurat.merkle.tree import HASH_SIZE, hash_leaf, hash_leaves
 
 _GROUP_ITEMS: Final = 2_000  # caches suffer above some 4,000
 _GROUP_BYTES: Final = 16 * 1024 * 1024
@@ -227,8 +227,8 @@ class Desk:
     def _describe_fresh(self, request: wire.Append, fresh: Fresh) -> wire.Appended:
         first, receipt = fresh.batch.first_index, None
         if request.want_receipt:
-            receipt = self._sign_receipt(fresh.key.log, first, fresh.entries)
-        commitments = _commitments(fresh.entries) if request.want_commitments else b""
+            receipt = self._sign_receipt(fresh.key.log, first, fresh.batch.entries[:ENTRY_SIZE], fresh.leaf_hashes)
+        commitments = _commitments(fresh.batch.entries) if request.want_commitments else b""
         return wire.Appended(first, fresh.batch.count, fresh.received_ns, receipt, False, commitments)
 
     def _describe_late(self, append: Append, verdict: Verdict) -> wire.Reply:
@@ -240,10 +240,13 @@ class Desk:
         places = self._find(key, arrays.size, first_seq, count)
         first, is_one_run = places[0], places[-1] - places[0] == count - 1
         entries = arrays.entries(first, first + (count if is_one_run else 1))
-        receipt = self._sign_receipt(key.log, first, entries) if append.request.want_receipt and is_one_run else None
+        receipt = None
+        if append.request.want_receipt and is_one_run:
+            receipt = self._sign_receipt(key.log, first, entries[0], b"".join(hash_leaves(entries)))
         commitments = b""
         if append.request.want_commitments:
-            commitments = _commitments(entries if is_one_run else [arrays.entries(place, place + 1)[0] for place in places])
+            found = entries if is_one_run else [arrays.entries(place, place + 1)[0] for place in places]
+            commitments = _commitments(b"".join(found))
         return wire.Appended(first, count, unpack_entry(entries[0]).received_ns, receipt, True, commitments)
 
     def _find(self, key: ProducerKey, size: int, first_seq: int, count: int) -> list[int]:
@@ -260,9 +263,9 @@ class Desk:
             code="repeated_pruned",
         )
 
-    def _sign_receipt(self, log: LogName, first_index: int, entries: Sequence[bytes]) -> str:
+    def _sign_receipt(self, log: LogName, first_index: int, first_entry: bytes, leaf_hashes: bytes) -> str:
         signers = self._signers[log]
-        receipt = describe_batch(signers.public.origin, first_index, entries, self._merge_delay_ms)
+        receipt = describe_hashed(signers.public.origin, first_index, first_entry, leaf_hashes, self._merge_delay_ms)
         return sign_receipt(receipt, signers.receipt_at(first_index))
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -292,8 +295,8 @@ class Desk:
                 arrays = self._engine.arrays[log]
                 if request.index < arrays.pruned.floor:
                     raise refuse_pruned(f"entry `{request.index}`", log, arrays.pruned.minimum)
-                entries = arrays.entries(request.index, request.index + 1)
-                return wire.Receipted(self._sign_receipt(log, request.index, entries))
+                entry = arrays.entries(request.index, request.index + 1)[0]
+                return wire.Receipted(self._sign_receipt(log, request.index, entry, hash_leaf(entry)))
             case wire.SealedRoot():
                 return self._sign_root(parse_log_name(request.log))
             case wire.Rotate():
@@ -330,5 +333,5 @@ class Desk:
         return wire.Welcome(caller.epoch, self._max_event_bytes)
 
 
-def _commitments(entries: Sequence[bytes]) -> bytes:
-    return b"".join([entry[-HASH_SIZE:] for entry in entries])
+def _commitments(entries: bytes) -> bytes:
+    return b"".join([entries[at - HASH_SIZE : at] for at in range(ENTRY_SIZE, len(entries) + 1, ENTRY_SIZE)])

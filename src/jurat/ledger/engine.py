@@ -66,7 +66,7 @@ class Engine:
                 if isinstance(verdict, Fresh):
                     log = verdict.key.log
                     self.salts[log].add(self.arrays[log].size, verdict.salts)
-                    self.arrays[log].append(verdict.entries, verdict.leaf_hashes)
+                    self.arrays[log].append(verdict.batch.entries, verdict.leaf_hashes)
             self._position = self.journal.end
 
     def snapshot(self) -> Snapshot:

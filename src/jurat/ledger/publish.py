@@ -90,7 +90,7 @@ class Publisher:
         self._ends = state.ends
         self._anchored = state.anchored
         self._public = state.public
-        self._unsealed: dict[LogName, list[bytes]] = {log: [] for log in arrays}  # entries read back, from the sealed size on
+        self._unsealed = {log: bytearray() for log in arrays}  # entries read back, end to end, from the sealed size on
         self._by_hash = {hash_origin(signer.public.origin)[:8]: log for log, signer in signers.items()}
 
     def sealed(self, log: LogName) -> Locked:
@@ -149,14 +149,15 @@ class Publisher:
         reach("after_sign_before_cas")
         self._lock.commit(swaps, snapshot.position.group)
         for log, swap in zip(grown, swaps, strict=True):
-            del self._unsealed[log][: swap.new.size - swap.old_size]
+            del self._unsealed[log][: (swap.new.size - swap.old_size) * log.entry_size]
         reach("after_cas_before_public")
 
     def _sign(self, log: LogName, size: int, expected_root: bytes, sealed_ns: int) -> Swap:
         old, arrays, signers = self.sealed(log), self._arrays[log], self._signers[log]
         arrays.sync()
-        entries = self._unsealed[log][: size - old.size]
-        root = arrays.check_read_back(old.size, entries) if len(entries) == size - old.size else None
+        wanted = (size - old.size) * log.entry_size
+        entries = bytes(self._unsealed[log][:wanted])
+        root = arrays.check_read_back(old.size, entries) if len(entries) == wanted else None
         if root != expected_root:
             raise Tampered(
                 f"log `{log}` at size `{size}`: the bytes on disk do not give the root that was computed as they were written",
@@ -172,8 +173,8 @@ class Publisher:
             return
         for placed in scan(journal_directory(self._root), self._read_to):
             log = self._by_hash[placed.record.header.origin_hash]
-            have = self.sealed(log).size + len(self._unsealed[log])
-            self._unsealed[log] += placed.record.entries()[max(0, have - placed.record.header.first_index) :]
+            have = self.sealed(log).size + len(self._unsealed[log]) // log.entry_size
+            self._unsealed[log] += placed.record.raw_entries()[max(0, have - placed.record.header.first_index) * log.entry_size :]
             self._ends.setdefault(placed.start.segment, {})[log] = placed.record.end_index
             self._read_to = placed.end
             if placed.end.group == end.group and placed.end.following == 0:

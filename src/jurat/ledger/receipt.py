@@ -22,7 +22,7 @@ from jurat.ledger.keys import LogKeys
 from jurat.merkle.checkpoint import format_base64, parse_base64, parse_number
 from jurat.merkle.entry import unpack_entry
 from jurat.merkle.note import Signer, Verifier, open_note, read_unverified_text, sign_note, verifiers_of
-from jurat.merkle.tree import HASH_SIZE, hash_leaves, root_of
+from jurat.merkle.tree import HASH_SIZE, hash_leaves, root_of_joined
 
 _HEADING: Final = "jurat-receipt/v1"
 
@@ -43,9 +43,14 @@ class Receipt(msgspec.Struct, frozen=True):
 
 def describe_batch(origin: str, first_index: int, entries: Sequence[bytes], merge_delay_ms: int) -> Receipt:
     """Return the receipt of entries that lie in the log one after the other, from one producer."""
-    first = unpack_entry(entries[0])
-    root = root_of(hash_leaves(entries))
-    return Receipt(origin, first_index, len(entries), first.producer, first.epoch, first.seq, root, first.received_ns, merge_delay_ms)
+    return describe_hashed(origin, first_index, entries[0], b"".join(hash_leaves(entries)), merge_delay_ms)
+
+
+def describe_hashed(origin: str, first_index: int, first_entry: bytes, leaf_hashes: bytes, merge_delay_ms: int) -> Receipt:
+    """Return the same, of entries whose leaf hashes are at hand, end to end."""
+    first, count = unpack_entry(first_entry), len(leaf_hashes) // HASH_SIZE
+    root = root_of_joined(leaf_hashes)
+    return Receipt(origin, first_index, count, first.producer, first.epoch, first.seq, root, first.received_ns, merge_delay_ms)
 
 
 def format_receipt(receipt: Receipt) -> str:

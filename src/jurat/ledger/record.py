@@ -76,8 +76,12 @@ class Record(NamedTuple):
 
     def entries(self) -> list[bytes]:
         """Return the entries, in order."""
-        size = self.entry_size
-        return [self.body[at : at + size] for at in range(0, size * self.header.count, size)]
+        raw, size = self.raw_entries(), self.entry_size
+        return [raw[at : at + size] for at in range(0, len(raw), size)]
+
+    def raw_entries(self) -> bytes:
+        """Return the same, end to end."""
+        return self.body[: self.entry_size * self.header.count]
 
     def payloads(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (salt, raw) of each entry; nothing for the anchor log."""

@@ -182,7 +182,7 @@ def _check_root(log: LogName, arrays: LogArrays, locked: Locked) -> None:
         raise Tampered(f"log `{log}` does not have the root that was sealed at size `{locked.size}`", hint=hint, code="rolled_back")
     if locked.size:
         first = (locked.size - 1) // 256 * 256
-        arrays.check_read_back(first, arrays.entries(first, locked.size))
+        arrays.check_read_back(first, b"".join(arrays.entries(first, locked.size)))
 
 
 def _make_sequencer(signers: dict[LogName, LogSigners], arrays: dict[LogName, LogArrays]) -> Sequencer:

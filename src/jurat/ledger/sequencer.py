@@ -7,19 +7,23 @@ when the group is durable. So a group that could not be written leaves no trace 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from jurat.ledger.layout import LogName
 from jurat.ledger.record import Batch, pack_sizes
-from jurat.merkle.entry import SALT_SIZE
-from jurat.merkle.tree import hash_leaves
+from jurat.merkle.entry import ANCHOR_ENTRY_SIZE, COMMIT_DOMAIN, ENTRY_SIZE, SALT_SIZE
+from jurat.merkle.many import hash_pieces, hash_rows, split_digests
 
-_DOMAIN: Final = b"jurat/commit/v1\x00"  # merkle.entry has both; here they are inlined for a million calls a second,
-_pack_entry: Final = struct.Struct(">BHIIQQ32s").pack  # and a test holds the bytes equal
+_pack_entry: Final = struct.Struct(">BHIIQQ32s").pack  # merkle.entry has both; here they are inlined for a million
+_ENTRY: Final = np.dtype(  # calls a second, and a test holds the bytes equal
+    [("version", "u1"), ("kind", ">u2"), ("producer", ">u4"), ("epoch", ">u4"), ("seq", ">u8"), ("ns", ">u8"), ("commitment", "V32")]
+)
+_MANY: Final = 48  # entries; fewer are packed sooner one by one
 
 
 class ProducerKey(NamedTuple):
@@ -52,8 +56,7 @@ class Fresh(NamedTuple):
     key: ProducerKey
     duplicates: int
     batch: Batch
-    entries: list[bytes]
-    leaf_hashes: list[bytes]
+    leaf_hashes: bytes  # end to end
     salts: bytes
     received_ns: int
     last: Last
@@ -128,20 +131,34 @@ class Sequencer:
 
     def anchor(self, log: LogName, entries: list[bytes]) -> Fresh:
         """Return anchor entries as something to write; they are clear text and have no producer."""
-        head = self.heads[log]
-        batch = Batch(head.origin_hash, head.size, len(entries), b"".join(entries), bytes(4 * len(entries)), b"")
-        return Fresh(ProducerKey(log, 0, 0), 0, batch, entries, hash_leaves(entries), b"", 0, Last(0, head.size + len(entries) - 1))
+        head, raw = self.heads[log], b"".join(entries)
+        batch = Batch(head.origin_hash, head.size, len(entries), raw, bytes(4 * len(entries)), b"")
+        leaf_hashes = hash_rows(b"\x00", raw, ANCHOR_ENTRY_SIZE)
+        return Fresh(ProducerKey(log, 0, 0), 0, batch, leaf_hashes, b"", 0, Last(0, head.size + len(entries) - 1))
 
     def _make(self, submission: Submission, skip: int, head: LogHead, received_ns: int) -> Fresh:
         key = submission.key
         raws = list(submission.raws[skip:])
         count, seq = len(raws), submission.first_seq + skip
-        salts = self._random(SALT_SIZE * count)
-        opened = [salts[at : at + SALT_SIZE] + raw for at, raw in zip(range(0, SALT_SIZE * count, SALT_SIZE), raws, strict=True)]
-        sha256, pack, producer, epoch, domain = hashlib.sha256, _pack_entry, key.producer, key.epoch, _DOMAIN
-        entries = [
-            pack(1, kind, producer, epoch, at, received_ns, sha256(domain + each).digest())
-            for at, kind, each in zip(range(seq, seq + count), submission.kinds[skip:], opened, strict=True)
-        ]
-        batch = Batch(head.origin_hash, head.size, count, b"".join(entries), pack_sizes(raws), b"".join(opened))
-        return Fresh(key, skip, batch, entries, hash_leaves(entries), salts, received_ns, Last(seq + count - 1, head.size + count - 1))
+        salts, sizes = self._random(SALT_SIZE * count), pack_sizes(raws)
+        parts: list[bytes] = [b""] * (2 * count)
+        parts[0::2] = [salts[at : at + SALT_SIZE] for at in range(0, SALT_SIZE * count, SALT_SIZE)]
+        parts[1::2] = raws
+        payload = b"".join(parts)
+        ends = np.cumsum(np.frombuffer(sizes, ">u4") + SALT_SIZE, dtype=np.uint64).tobytes()
+        entries = _pack_entries(key, seq, submission.kinds[skip:], received_ns, hash_pieces(COMMIT_DOMAIN, payload, ends))
+        batch = Batch(head.origin_hash, head.size, count, entries, sizes, payload)
+        leaf_hashes = hash_rows(b"\x00", entries, ENTRY_SIZE)
+        return Fresh(key, skip, batch, leaf_hashes, salts, received_ns, Last(seq + count - 1, head.size + count - 1))
+
+
+def _pack_entries(key: ProducerKey, seq: int, kinds: Sequence[int], received_ns: int, commitments: bytes) -> bytes:
+    """Return the entries end to end, numbered from `seq` on."""
+    count, producer, epoch = len(kinds), key.producer, key.epoch
+    if count < _MANY:
+        entries = zip(kinds, range(seq, seq + count), split_digests(commitments), strict=True)
+        return b"".join([_pack_entry(1, kind, producer, epoch, at, received_ns, each) for kind, at, each in entries])
+    table = np.empty(count, _ENTRY)
+    table["version"], table["kind"], table["producer"], table["epoch"] = 1, kinds, producer, epoch
+    table["seq"], table["ns"], table["commitment"] = np.arange(seq, seq + count), received_ns, np.frombuffer(commitments, "V32")
+    return table.tobytes()

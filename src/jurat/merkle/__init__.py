@@ -1,5 +1,6 @@
 """Floor 1: Merkle trees and signed notes, the way transparency logs write them. Pure: no file, no socket, no clock.
 
+`many`       many SHA-256 in one call, by a compiled loop where there is one
 `tree`       RFC 6962 hashes, roots, inclusion and consistency proofs
 `tile`       names of tlog-tiles resources, and tree nodes read from level arrays
 `entry`      the fixed-size records in our logs, and the salted commitment to an event

@@ -26,7 +26,7 @@ _ENTRY: Final = struct.Struct(">BHIIQQ32s")
 _ANCHOR: Final = struct.Struct(">B32sQQQ32s")
 _ENTRY_VERSION: Final = 0x01
 _ANCHOR_VERSION: Final = 0x81
-_COMMIT_DOMAIN: Final = b"jurat/commit/v1\x00"
+COMMIT_DOMAIN: Final = b"jurat/commit/v1\x00"
 
 
 class Entry(NamedTuple):
@@ -58,7 +58,7 @@ def commit_event(salt: bytes, raw: bytes) -> bytes:
     """
     if len(salt) != SALT_SIZE:
         raise Malformed(f"a salt of `{len(salt)}` bytes, expected {SALT_SIZE}")
-    return hashlib.sha256(_COMMIT_DOMAIN + salt + raw).digest()
+    return hashlib.sha256(COMMIT_DOMAIN + salt + raw).digest()
 
 
 def pack_entry(entry: Entry) -> bytes:

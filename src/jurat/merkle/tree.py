@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from jurat.core.errors import Malformed, Tampered
+from jurat.merkle.many import hash_rows, split_digests
 
 HASH_SIZE: Final = 32
 TILE_LEVELS: Final = 8  # a tile holds the roots of 2^8 neighbours, 8 levels below the next tile's hash
@@ -31,23 +32,33 @@ def hash_node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def hash_leaves(entries: Iterable[bytes]) -> list[bytes]:
-    """Return `hash_leaf` of each, in the fastest loop that Python has."""
-    sha256 = hashlib.sha256
-    return [sha256(b"\x00" + entry).digest() for entry in entries]
+def hash_leaves(entries: Sequence[bytes]) -> list[bytes]:
+    """Return `hash_leaf` of each."""
+    if len({*map(len, entries)}) == 1 and entries[0]:
+        return split_digests(hash_rows(b"\x00", b"".join(entries), len(entries[0])))
+    return [hash_leaf(entry) for entry in entries]
 
 
 def hash_pairs(hashes: Iterable[bytes]) -> list[bytes]:
     """Return the level above: `hash_node` of each two neighbours. A last one without neighbour is dropped."""
-    sha256, left_and_right = hashlib.sha256, iter(hashes)
-    return [sha256(b"\x01" + left + right).digest() for left, right in zip(left_and_right, left_and_right, strict=False)]
+    return split_digests(_pair(b"".join(hashes)))
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
     """Return the root of a tree over these leaf hashes; `EMPTY_ROOT` over none."""
+    return root_of_joined(b"".join(leaf_hashes))
+
+
+def root_of_joined(leaf_hashes: bytes) -> bytes:
+    """Return the same of leaf hashes that lie end to end."""
     frontier = Frontier()
-    frontier.extend(leaf_hashes)
+    frontier.extend_joined(leaf_hashes)
     return frontier.root()
+
+
+def _pair(hashes: bytes) -> bytes:
+    width = 2 * HASH_SIZE
+    return hash_rows(b"\x01", hashes[: len(hashes) - len(hashes) % width], width)
 
 
 class Frontier:
@@ -76,20 +87,24 @@ class Frontier:
 
     def extend(self, leaf_hashes: Iterable[bytes]) -> list[list[bytes]]:
         """Add leaves, in order; return what a store of level arrays has to append: to L0, to L1 (full tiles of 256), to L2…"""
-        hashes, level = list(leaf_hashes), 0
-        self.size += len(hashes)
-        completed: list[list[bytes]] = []
+        return [split_digests(each) for each in self.extend_joined(b"".join(leaf_hashes))]
+
+    def extend_joined(self, leaf_hashes: bytes) -> list[bytes]:
+        """Do the same with hashes that lie end to end, and return them so."""
+        hashes, level = leaf_hashes, 0
+        self.size += len(hashes) // HASH_SIZE
+        completed: list[bytes] = []
         while hashes:
             if level % TILE_LEVELS == 0:
-                completed.append(hashes.copy())
+                completed.append(hashes)
             if level == len(self._peaks):
                 self._peaks.append(None)
             peak, self._peaks[level] = self._peaks[level], None
             if peak is not None:
-                hashes.insert(0, peak)
-            if len(hashes) % 2:
-                self._peaks[level] = hashes.pop()
-            hashes, level = hash_pairs(hashes), level + 1
+                hashes = peak + hashes
+            if len(hashes) // HASH_SIZE % 2:
+                self._peaks[level] = hashes[-HASH_SIZE:]
+            hashes, level = _pair(hashes), level + 1
         return completed
 
     def root(self) -> bytes:

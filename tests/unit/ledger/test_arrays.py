@@ -123,10 +123,10 @@ def test_level_counts() -> None:
 
 def test_reading_back_gives_the_root_of_good_files(tmp_path: Path) -> None:
     arrays = LogArrays(tmp_path, 59, 0)
-    assert arrays.check_read_back(0, []) == EMPTY_ROOT
+    assert arrays.check_read_back(0, b"") == EMPTY_ROOT
     arrays.append_entries(make_entries(0, 70_000))
     for first in (0, 1, 255, 256, 300, 65_536, 69_999, 70_000):
-        assert arrays.check_read_back(first, make_entries(first, 70_000)) == arrays.current_root()
+        assert arrays.check_read_back(first, b"".join(make_entries(first, 70_000))) == arrays.current_root()
     arrays.close()
 
 
@@ -146,7 +146,7 @@ def test_reading_back_finds_any_altered_byte(tmp_path: Path, name: str, offset: 
     arrays = LogArrays(tmp_path, 59, 0)
     arrays.append_entries(make_entries(0, 280))
     expected = arrays.current_root()
-    assert arrays.check_read_back(0, make_entries(0, 280)) == expected
+    assert arrays.check_read_back(0, b"".join(make_entries(0, 280))) == expected
     arrays.append_entries(make_entries(280, 1000))
     with (tmp_path / name).open("r+b") as file:
         file.seek(offset)
@@ -155,7 +155,7 @@ def test_reading_back_finds_any_altered_byte(tmp_path: Path, name: str, offset: 
         file.write(bytes([byte ^ 1]))
     root = b""
     with contextlib.suppress(Tampered):  # what was appended since is named; older damage shows in the root
-        root = arrays.check_read_back(280, make_entries(280, 1000))
+        root = arrays.check_read_back(280, b"".join(make_entries(280, 1000)))
     assert root != arrays.current_root()
     arrays.close()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jurat.ledger.layout import ANCHOR, LogName
 from jurat.ledger.record import Batch, pack_record, unpack_record
 from jurat.ledger.sequencer import Fresh, Gap, Last, LogHead, ProducerKey, Repeated, Sequencer, Submission
-from jurat.merkle.entry import Entry, commit_event, pack_entry, unpack_entry
+from jurat.merkle.entry import ENTRY_SIZE, Entry, commit_event, pack_entry, unpack_entry
 from jurat.merkle.tree import hash_leaf
 
 LOG, OTHER = LogName("main", "inference"), LogName("main", "access")
@@ -27,6 +29,10 @@ def payloads(batch: Batch) -> list[tuple[bytes, bytes]]:
     return list(record.payloads())
 
 
+def entries_of(fresh: Fresh) -> list[bytes]:
+    return [fresh.batch.entries[at : at + ENTRY_SIZE] for at in range(0, len(fresh.batch.entries), ENTRY_SIZE)]
+
+
 def test_vector_of_the_entry_format() -> None:
     """ledger.md §3.2: one event whose bytes, salt and time are known, down to the leaf."""
     key = ProducerKey(LOG, 3, 1)
@@ -34,20 +40,22 @@ def test_vector_of_the_entry_format() -> None:
     raw = b'{"kind":"model.promoted.v1","model":"churn@2.3.1"}'
     (fresh,) = sequencer.prepare([Submission(key, 42, [7], [raw])], 1763700000000000000)
     assert isinstance(fresh, Fresh)
-    assert unpack_entry(fresh.entries[0]).commitment.hex() == "60e752d3250c3780a1dbb386bd8c2044c87d0b2b5dfca52fdbae1b8163438d48"
-    assert fresh.leaf_hashes[0].hex() == "09c261504b243865a30438eefa951c8cb0c435ec4aa974452e2874330c74708b"
+    assert unpack_entry(entries_of(fresh)[0]).commitment.hex() == "60e752d3250c3780a1dbb386bd8c2044c87d0b2b5dfca52fdbae1b8163438d48"
+    assert fresh.leaf_hashes.hex() == "09c261504b243865a30438eefa951c8cb0c435ec4aa974452e2874330c74708b"
 
 
-def test_entries_are_those_that_merkle_packs() -> None:
+@pytest.mark.parametrize("count", [1, 3, 47, 48, 1_000])
+def test_entries_are_those_that_merkle_packs(count: int) -> None:
     sequencer = make_sequencer()
-    (fresh,) = sequencer.prepare([Submission(KEY, 1, [50, 51, 52], [b"{}", b"x" * 700, b"y"])], 77)
+    raws = [b"{}", *(b"x" * 700 + b"%d" % n for n in range(count - 1))]
+    (fresh,) = sequencer.prepare([Submission(KEY, 1, [50 + n for n in range(count)], raws)], 77)
     assert isinstance(fresh, Fresh)
     opened = payloads(fresh.batch)
-    assert [raw for _, raw in opened] == [b"{}", b"x" * 700, b"y"]
-    assert len({salt for salt, _ in opened}) == 3
+    assert [raw for _, raw in opened] == raws
+    assert len({salt for salt, _ in opened}) == count
     expected = [pack_entry(Entry(50 + n, 2, 1, n + 1, 77, commit_event(*each))) for n, each in enumerate(opened)]
-    assert fresh.entries == expected
-    assert fresh.leaf_hashes == [hash_leaf(entry) for entry in expected]
+    assert entries_of(fresh) == expected
+    assert fresh.leaf_hashes == b"".join(hash_leaf(entry) for entry in expected)
 
 
 def test_first_sequence_number_is_one() -> None:
@@ -89,7 +97,7 @@ def test_only_the_new_part_of_a_resent_batch_is_taken() -> None:
     (fresh,) = sequencer.prepare([submit(KEY, 2, 4)], 9)
     assert isinstance(fresh, Fresh)
     assert (fresh.duplicates, fresh.batch.first_index, fresh.batch.count, fresh.last) == (2, 3, 2, Last(5, 4))
-    assert [unpack_entry(entry).seq for entry in fresh.entries] == [4, 5]
+    assert [unpack_entry(entry).seq for entry in entries_of(fresh)] == [4, 5]
     assert [raw for _, raw in payloads(fresh.batch)] == [b"{4}", b"{5}"]
 
 
