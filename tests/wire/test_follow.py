@@ -36,7 +36,10 @@ class Follower:
 
     def __init__(self, kept: Kept, *options: str) -> None:
         argv = [sys.executable, "-m", "jurat.cli.main", "-C", str(kept.workspace.root), "events", "--follow", *options]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in the background are started to ignore it
+        )  # fmt: skip
         self.lines: Queue[str] = Queue()
         assert self.process.stdout is not None
         self.reader = threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout], daemon=True)
