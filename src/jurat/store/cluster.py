@@ -56,12 +56,21 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
 def cluster_elsewhere(workspace: Workspace) -> Path | None:
     """Return where the embedded cluster's files lie if that is outside the workspace; None if inside, or if there is none."""
+    found = _read_location(workspace.postgres)
+    if found is None or Path(found.directory).is_relative_to(workspace.root):
+        return None
+    return Path(found.directory)
+
+
+def _read_location(home: Path) -> Location | None:
+    """Return where the cluster lies. A workspace that was moved or copied has its own data, not that of the place it came from."""
+    path = home / "location.json"
     try:
-        found = load_json((workspace.postgres / "location.json").read_bytes(), Location, what="`location.json`")
+        found = load_json(path.read_bytes(), Location, what=f"`{path}`")
     except FileNotFoundError:
         return None
-    directory = Path(found.directory)
-    return None if directory.is_relative_to(workspace.root) else directory
+    here = home / "cluster"
+    return msgspec.structs.replace(found, directory=str(here)) if here.is_dir() else found
 
 
 class Cluster:
@@ -97,7 +106,7 @@ class Cluster:
             ) from error
 
     def _start(self) -> bool:
-        location = self._find() or self._plan()
+        location = _read_location(self._home) or self._plan()
         data = Path(location.directory, "data")
         account = self._account(location)
         binaries = reachable(find_binaries(self._settings.database_bin), account, earlier=Path(location.binaries))
@@ -118,7 +127,7 @@ class Cluster:
         Raises:
             Unavailable: it does not go.
         """
-        location = self._find()
+        location = _read_location(self._home)
         if location is None:
             return
         with self._locked():
@@ -133,7 +142,7 @@ class Cluster:
     def remove(self) -> None:
         """Stop the server and take its data and `<workspace>/postgres` away, for ever."""
         self.stop()
-        location = self._find()
+        location = _read_location(self._home)
         if location is not None and Path(location.directory).parent != self._home:
             shutil.rmtree(Path(location.directory).parent, ignore_errors=True)
         shutil.rmtree(self._home, ignore_errors=True)
@@ -156,12 +165,6 @@ class Cluster:
             passwords[user] = secrets.token_hex(32)
             write_secret(path, dump_json(passwords))
         return Login(user, passwords[user])
-
-    def _find(self) -> Location | None:
-        path = self._home / "location.json"
-        if not path.exists():
-            return None
-        return load_json(path.read_bytes(), Location, what=f"`{path}`")
 
     def _account(self, location: Location) -> Account | None:
         """Return whom the server runs under: the owner of its directory. The setting may only agree."""
