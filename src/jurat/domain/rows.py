@@ -11,12 +11,15 @@ from jurat.domain.facts_keeping import Places
 from jurat.domain.row import R as R
 from jurat.domain.row import Row as Row
 from jurat.domain.rows_identity import IDENTITY_ROWS as IDENTITY_ROWS
+from jurat.domain.rows_identity import Group as Group
+from jurat.domain.rows_identity import GroupRolesInForce as GroupRolesInForce
 from jurat.domain.rows_identity import Provider as Provider
 from jurat.domain.rows_identity import Session as Session
 from jurat.domain.rows_identity import TokenKeys as TokenKeys
 from jurat.domain.rows_identity import Trust as Trust
 from jurat.domain.rows_identity import Vouch as Vouch
 from jurat.domain.rows_lineage import LINEAGE_ROWS as LINEAGE_ROWS
+from jurat.domain.rows_lineage import AdvisoriesInForce as AdvisoriesInForce
 from jurat.domain.rows_lineage import Asset as Asset
 from jurat.domain.rows_lineage import Edge as Edge
 from jurat.domain.rows_lineage import ReopeningRules as ReopeningRules
@@ -262,24 +265,6 @@ class Erasure(Row, frozen=True, kw_only=True):
     approved: str = ""  # event id of the approval
     certificate: str = ""  # event id of `events.erased.v1`
     asking_person: str = ""  # first in the chain by which `requested_by` acted
-
-
-class Group(Row, frozen=True, kw_only=True):
-    """A directory's group. Its members are that directory's own people and groups."""
-
-    group: str
-    directory: str
-    name: str
-    people: list[str]
-    groups: list[str]
-    external_id: str = ""
-
-
-class GroupRolesInForce(Row, frozen=True, kw_only=True):
-    """Key `current`, and one row per digest ever in force."""
-
-    digest: str
-    source: str
 
 
 class AccessRulesInForce(Row, frozen=True, kw_only=True):

@@ -1,4 +1,7 @@
-"""What holds now of proofs of identity: sessions, token keys, providers, trust in workloads. The same law as `rows`."""
+"""What holds now of proofs of identity: sessions, who vouched for what, token keys, providers, groups, trust in workloads.
+
+The same law as `rows`.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,24 @@ class Trust(Row, frozen=True, kw_only=True):
     claims: dict[str, str]
     principal: str
     keys: list[dict[str, Any]]
+
+
+class Group(Row, frozen=True, kw_only=True):
+    """A directory's group. Its members are that directory's own people and groups."""
+
+    group: str
+    directory: str
+    name: str
+    people: list[str]
+    groups: list[str]
+    external_id: str = ""
+
+
+class GroupRolesInForce(Row, frozen=True, kw_only=True):
+    """Key `current`, and one row per digest ever in force."""
+
+    digest: str
+    source: str
 
 
 IDENTITY_ROWS: Final[dict[str, type[Row]]] = {

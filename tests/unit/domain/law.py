@@ -56,6 +56,7 @@ class Law:
         self.now_ns = START_NS
         self.events: list[Event] = []
         self.principals: dict[str, tuple[str, PrincipalType, list[str]]] = {}
+        self.hands: dict[str, list[str]] = {}  # who else made what somebody acts by
         for handle in ("olga", "ada", "ben", "cleo", "dan"):
             self.add(handle, PrincipalType.PERSON)
         for handle, role in (
@@ -90,7 +91,8 @@ class Law:
 
     def context(self, handle: str, resource: str = "workspace") -> Context:
         principal, kind, chain = self.principals.get(handle, (f"prn_{handle}", PrincipalType.PERSON, [f"prn_{handle}"]))
-        return Context(Actor(principal=principal, type=kind, chain=chain), self.now_ns, None, resource, ROLES)
+        actor = Actor(principal=principal, type=kind, chain=chain, hands=self.hands.get(handle, []))
+        return Context(actor, self.now_ns, None, resource, ROLES)
 
     def do(self, handle: str, command: Command) -> list[Event]:
         """Decide and apply; a refusal changes nothing."""

@@ -22,7 +22,7 @@ def law() -> Law:
 def as_if(law: Law, handle: str, owner: str, person: str, kind: PrincipalType = PrincipalType.PROCESS) -> None:
     """`handle` is owned by one person, and acts on behalf of another."""
     law.add(handle, kind, owner=owner)
-    (event,) = law.do("olga", commands.IssueToken(principal=f"prn_{handle}", lifetime_s=900, on_behalf_of=f"prn_{person}"))
+    event, *_told = law.do("olga", commands.IssueToken(principal=f"prn_{handle}", lifetime_s=900, on_behalf_of=f"prn_{person}"))
     assert isinstance(event.data, TokenIssued)
     assert event.data.chain == [f"prn_{person}", f"prn_{handle}"]
     law.principals[handle] = (f"prn_{handle}", kind, event.data.chain)

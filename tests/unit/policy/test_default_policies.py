@@ -119,6 +119,7 @@ HAVE_METADATA = [*MODELS.values(), *DATA.values(), "endpoints/e", "requests/req_
 RULES = {"policy:read": ["workspace"], "gates:read": ["workspace"]}
 RECORDS = {action: ["ledger/inference", "workspace"] for action in ("records:read", "ledger:verify", "ledger:prove")}
 ANSWERS = {f"request:{verb}": ["requests/req_1"] for verb in ("approve", "reject", "read")}
+THIRD_PERSON = {action: ["principals/prn_1"] for action in ("credential:vouch", "role:confirm")}
 EVERYONE = {action: ["workspace"] for action in ("session:open", "token:mint", "access_rules:read")}  # for whoever has proved who they are
 GRANTED: dict[str, dict[str, list[str]]] = {
     "data_scientist": {
@@ -171,6 +172,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
     "business_analyst": {"output:read": [DATA["aggregated"]], "endpoint:read": ["endpoints/e"]},
     "compliance_officer": {
         **RECORDS,
+        **THIRD_PERSON,
         "metadata:read": HAVE_METADATA,
         "evidence:read": [*MODELS.values()],
         "model_card:read": [*MODELS.values()],
@@ -192,6 +194,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         **RULES,
     },
     "operator": {
+        **THIRD_PERSON,
         **{f"role:{verb}": ["principals/prn_1"] for verb in ("grant", "revoke")},
         **{f"token:{verb}": ["principals/prn_1"] for verb in ("issue", "revoke")},
         "policy:apply": ["workspace"],
@@ -231,6 +234,7 @@ GRANTED: dict[str, dict[str, list[str]]] = {
         **RULES,
     },
     "access_controller": {
+        **THIRD_PERSON,
         **{f"principal:{verb}": ["principals/prn_1"] for verb in ("register", "read")},
         **{f"role:{verb}": ["principals/prn_1"] for verb in ("grant", "revoke")},
         **{f"token:{verb}": ["principals/prn_1"] for verb in ("issue", "revoke")},
