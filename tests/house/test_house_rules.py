@@ -69,7 +69,7 @@ def test_every_third_party_library_has_one_importer() -> None:
     """Each library is imported by one package, but for those that are for everybody; the demo's attacker brings tools of their own."""
     everywhere = {"jurat", "msgspec", "numpy", "__future__"}
     allowed = {
-        "uvicorn": {"web", "gateway", "demo"}, "uvloop": {"web", "gateway", "demo"}, "cryptography": {"merkle", "ledger"},
+        "uvicorn": {"web", "gateway", "demo"}, "uvloop": {"web", "gateway", "demo"}, "cryptography": {"merkle", "ledger", "guard"},
         "click": {"cli"}, "rich": {"cli", "demo"}, "psycopg": {"store", "demo"}, "psycopg_pool": {"store"}, "cedarpy": {"policy"},
         "lark": {"policy"}, "joserfc": {"identity"}, "yaml": {"policy"}, "duckdb": {"ledger"}, "pyarrow": {"ledger", "demo"},
         "starlette": {"web"},

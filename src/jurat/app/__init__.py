@@ -48,7 +48,7 @@
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger · `watch` who is silent now
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `lineage`    what rests on what, and which predictions were made by it · `openlineage` what pipelines tell of it
-`provenance` git, lock, machine: read by Jurat itself · `references` artefacts that lie elsewhere
+`advisories` known flaws of packages, imported and held against locks · `provenance` git, lock, machine: read by Jurat itself · `references` artefacts that lie elsewhere
 `versions`   two beside each other, one made again · `zombies` in production, and nobody's
 `cases`      abstentions that wait for a person
 `timekeeper` what time does by itself: ends, reminders, reviews that fall due

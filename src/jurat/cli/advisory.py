@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from jurat.cli.show import show, show_json, show_table, when
 from jurat.cli.verbs import noun
 from jurat.core.errors import Malformed, NotFound
 from jurat.domain.events import Event
+
+if TYPE_CHECKING:
+    from jurat.app.advisories import Standing
 
 
 @noun("advisory")
@@ -34,6 +39,66 @@ def add(session: Session, package: str, advisory_id: str, reason: str) -> None:
         affected = f"=={affected}"
     done = session.act(AddAdvisory(package=name, affected_range=affected, advisory=advisory_id, reason=reason))
     show_change(session, done.events)
+
+
+@advisory.verb(
+    "import",
+    example="jurat advisory import all.zip --reason 'export of osv.dev, 2026-11-25'\n"
+    "jurat advisory import GHSA-jf5h-cf95-w759.json --reason 'mailed by the vendor'",
+)
+@click.argument("source", metavar="FILE|FOLDER|ZIP", type=click.Path(path_type=Path))
+@click.option("--reason", required=True, help="Where they come from.")
+@click.option(
+    "--replace", is_flag=True, help="Forget the advisories from before. By default these are added, newer ones in place of older."
+)
+@click.pass_obj
+def import_(session: Session, source: Path, reason: str, replace: bool) -> None:
+    """Read OSV advisories on Python packages, reopen approvals of what they meet, and check the lock of every live version against them."""
+    from jurat.app.advisories import import_advisories
+
+    token = session.token()
+    session.say("reading")
+    with session.app() as app:
+        found = import_advisories(app, token, source, reason, replace=replace)
+    if session.as_json:
+        show_json(found)
+        return
+    new = f"{found.added} new, {found.changed} changed" if found.is_new else "nothing new"
+    session.say(f"{found.advisories} advisories on Python packages ({new}, {found.withdrawn} withdrawn); {found.other} were about others")
+    for change in found.changes:
+        session.say(f"approvals were reopened by {change}: `jurat advisory show {change}`")
+    for change in found.withdrawn_changes:
+        session.say(f"the advisory behind {change} was withdrawn: `jurat advisory clear {change} --reason …`")
+    _show_standings(session, found.checked)
+
+
+@advisory.verb("check", example="jurat advisory check\njurat advisory check credit@1.1.0 --json")
+@click.argument("version", required=False)
+@click.pass_obj
+def check(session: Session, version: str | None) -> None:
+    """Hold the lock of a version, or of all live ones, against the imported advisories: evidence for gates, `worst_known_severity < 7`."""
+    from jurat.app.advisories import check_dependencies
+
+    token = session.token()
+    with session.app() as app:
+        found = check_dependencies(app, token, version)
+    if session.as_json:
+        show_json(found)
+        return
+    _show_standings(session, found)
+
+
+def _show_standings(session: Session, found: list[Standing]) -> None:
+    lines = [
+        [each.version, flaw.package, flaw.pinned, f"{flaw.severity:g}", ", ".join(flaw.names), flaw.summary]
+        for each in found
+        for flaw in each.flaws
+    ]
+    show_table(
+        session, ["version", "package", "pinned", "severity", "flaw", "what"], lines, empty="no known flaw in any lock that was read"
+    )
+    if unread := [each.version for each in found if not each.packages]:
+        session.say(f"unknown for {len(unread)}, whose lock nobody read: {', '.join(unread[:20])}")
 
 
 @advisory.verb("list", example="jurat advisory list")

@@ -143,6 +143,7 @@ def retire(session: Session, version: str, reason: str) -> None:
 
 from jurat.cli import model_history as _model_history  # noqa: E402, F401 - its verbs join the noun above
 from jurat.cli import model_register as _model_register  # noqa: E402, F401
+from jurat.cli import model_signature as _model_signature  # noqa: E402, F401
 
 
 @model.verb("fetch", example="jurat model fetch credit@1.1.0 weights model.pkl --for production --purpose 'deploy to cluster-eu-1'")

@@ -68,6 +68,10 @@ class Workspace:
         return self.root / "artefacts"
 
     @property
+    def advisories(self) -> Path:
+        return self.root / "advisories"
+
+    @property
     def credentials(self) -> Path:
         return self.root / "credentials"
 

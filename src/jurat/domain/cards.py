@@ -85,6 +85,7 @@ _HEADINGS: Final = {
     "segments": "Performance by group",
     "security_scan": "Security scan",
     "dependency_check": "Dependencies with known flaws",
+    "model_signature": "Signature",
     "soak": "In staging",
 }
 _NEEDED: Final = ("evaluation", "bias_test", "security_scan")

@@ -113,6 +113,25 @@ class AddAdvisory(Command, frozen=True, kw_only=True):
         return "workspace"
 
 
+class ImportAdvisories(Command, frozen=True, kw_only=True):
+    """Hold versions against this collection of advisories from now on."""
+
+    permission: ClassVar[str] = "advisory:add"
+    digest: str
+    source_digest: str
+    previous: str  # the collection that this one continues
+    advisories: int
+    added: int
+    changed: int
+    withdrawn: int
+    other: int
+    newest: str
+    reason: str
+
+    def resource(self, state: State) -> str:
+        return "workspace"
+
+
 class ClearChange(Command, frozen=True, kw_only=True):
     """Take a change upstream back: it was a mistake, or is mended."""
 

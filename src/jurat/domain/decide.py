@@ -153,6 +153,7 @@ DECIDERS: Final[dict[type[Command], Callable[[State, Any, Context], list[Event]]
     lineage.RecallDataset: decide_upstream.recall_dataset,
     lineage.ChangeLicence: decide_upstream.change_licence,
     lineage.AddAdvisory: decide_upstream.add_advisory,
+    lineage.ImportAdvisories: decide_upstream.import_advisories,
     lineage.ClearChange: decide_upstream.clear_change,
     lineage.ApplyReopeningRules: decide_upstream.apply_rules,
     lineage.Reaffirm: decide_upstream.reaffirm,

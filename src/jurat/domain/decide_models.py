@@ -130,7 +130,9 @@ def record_evidence(state: State, command: commands.RecordEvidence, context: Con
     if not command.metrics:
         raise Malformed("evidence without a metric is no evidence")
     because = [version.registered, *([command.scan] if command.scan else [])]
-    if command.type != "soak" and not command.type.startswith(POLICY):
+    if command.type == "dependency_check":
+        because.append(_collection(state, command.dataset_digest).as_of)
+    elif command.type != "soak" and not command.type.startswith(POLICY):
         because.append(_registered_data(state, command.dataset, command.dataset_digest).as_of)
     for metric in command.metrics:
         if metric.value is None and not metric.reason:
@@ -143,6 +145,13 @@ def record_evidence(state: State, command: commands.RecordEvidence, context: Con
         environment=command.environment, duration_s=command.duration_s,
     )  # fmt: skip
     return [context.event(data, because=because)]
+
+
+def _collection(state: State, digest: str) -> rows.AdvisoriesInForce:
+    found = state.get(rows.AdvisoriesInForce, "current")
+    if found is None or found.digest != digest:
+        raise Conflict("other advisories were imported meanwhile", hint="check again: `jurat advisory check`", code="digest_mismatch")
+    return found
 
 
 def check_gate(state: State, command: commands.CheckGate, context: Context) -> list[Event]:

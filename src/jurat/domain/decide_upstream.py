@@ -20,6 +20,7 @@ from jurat.domain.context import Context
 from jurat.domain.decide_duties import notices
 from jurat.domain.decide_models import known_version
 from jurat.domain.events import Event
+from jurat.domain.facts_advisories import AdvisoriesImported
 from jurat.domain.gates import check_gates
 from jurat.domain.packages import canonical, check_range, is_in_range
 from jurat.domain.roles import people_behind
@@ -87,6 +88,22 @@ def add_advisory(state: State, command: asked.AddAdvisory, context: Context) -> 
     return _changed(
         state, context, cause="advisory", node=lineage.node(lineage.PACKAGE, package), reason=command.reason, because="", **more
     )
+
+
+def import_advisories(state: State, command: asked.ImportAdvisories, context: Context) -> list[Event]:
+    """A collection continues exactly the one that is in force, so that nothing that was known gets lost between two who import."""
+    check_digest(command.digest, what="digest of the collection")
+    check_digest(command.source_digest, what="digest of the source")
+    current = state.get(rows.AdvisoriesInForce, "current")
+    before = current.digest if current else ""
+    if before == command.digest:
+        raise Conflict("these advisories are known already", hint="nothing to do", code="unchanged")
+    if before != command.previous:
+        raise Conflict("other advisories were imported meanwhile", hint="import these again", code="previous_changed")
+    if not command.reason.strip():
+        raise Malformed("an import of advisories needs a reason", hint="say where they come from")
+    fact = AdvisoriesImported(**{name: getattr(command, name) for name in AdvisoriesImported.__struct_fields__})
+    return [context.event(fact, because=[current.as_of] if current else [])]
 
 
 def clear_change(state: State, command: asked.ClearChange, context: Context) -> list[Event]:

@@ -12,6 +12,7 @@ from jurat.domain import facts as registry
 from jurat.domain import facts_lineage as facts
 from jurat.domain import rows
 from jurat.domain.events import Event
+from jurat.domain.facts_advisories import AdvisoriesImported
 from jurat.domain.facts_registry import RunImported
 from jurat.domain.lineage import ARTEFACT, ASSET, CODE, DATA, ENDPOINT, FOREIGN, MEASURED, PACKAGE, RUN, VERSION, data_node, edge_key, node
 from jurat.domain.rows import R
@@ -63,6 +64,11 @@ def upstream_changed(state: State, event: Event, data: facts.UpstreamChanged) ->
         sheet = _replace(dataset.sheet, licence=data.licence)
         puts.append(Put("datasets", dataset.dataset, _replace(dataset, as_of=event.id, sheet=sheet)))
     return puts
+
+
+def advisories_imported(_state: State, event: Event, data: AdvisoriesImported) -> list[Put]:
+    row = rows.AdvisoriesInForce(as_of=event.id, digest=data.digest, advisories=data.advisories, newest=data.newest, at=event.at)
+    return [Put("advisories", "current", row)]
 
 
 def approvals_reopened(state: State, event: Event, data: facts.ApprovalsReopened) -> list[Put]:
@@ -184,6 +190,7 @@ LINEAGE_CHANGES: Final[dict[type[Fact], Callable[[State, Event, Any], list[Put]]
     facts.ReopeningRulesApplied: rules_applied,
     facts.VersionReaffirmed: version_reaffirmed,
     facts.UpstreamCleared: upstream_cleared,
+    AdvisoriesImported: advisories_imported,
 }
 _LINKS: Final[dict[type[Fact], Callable[[State, Any], Iterable[Link]]]] = {
     registry.VersionRegistered: _of_version,

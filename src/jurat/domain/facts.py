@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jurat.domain.facts_access import ACCESS_FACTS
+from jurat.domain.facts_advisories import ADVISORY_FACTS
 from jurat.domain.facts_credentials import CREDENTIAL_FACTS
 from jurat.domain.facts_identity import IDENTITY_FACTS
 from jurat.domain.facts_keeping import KEEPING_FACTS
@@ -367,6 +368,7 @@ FACTS: Final[dict[str, type[Fact]]] = {
     **WATCH_FACTS,
     **ROLLOUT_FACTS,
     **SIGNATURE_FACTS,
+    **ADVISORY_FACTS,
     **CREDENTIAL_FACTS,
 }
 KIND_OF: Final = {fact: name for name, fact in FACTS.items()}

@@ -76,7 +76,7 @@ def check_range(text: str) -> str:
 
 def is_in_range(version: str, text: str) -> bool:
     """Whether a version lies in a range; one that cannot be read lies in every range."""
-    own = _key(version)
+    own = version_key(version)
     return own is None or all(_holds(own, operator, other) for operator, other in _conditions(text))
 
 
@@ -84,21 +84,21 @@ def _conditions(text: str) -> list[tuple[str, str]]:
     found = []
     for part in text[:400].split(","):
         said = _CONDITION.match(part)
-        if said is None or _key(said[2]) is None:
+        if said is None or version_key(said[2]) is None:
             raise Malformed(f"`{text[:80]}` is not a range of versions", hint="write it like `<1.5.1` or `>=1.0,<1.5.1`")
         found.append((said[1], said[2]))
     return found
 
 
 def _holds(own: Key, operator: str, other_text: str) -> bool:
-    other = _key(other_text)
+    other = version_key(other_text)
     assert other is not None, "checked when the range was written"
     return {
         "<": own < other, "<=": own <= other, ">": own > other, ">=": own >= other, "==": own == other, "!=": own != other,
     }[operator]  # fmt: skip
 
 
-def _key(text: str) -> Key | None:
+def version_key(text: str) -> Key | None:
     """Return what versions are ordered by; None if this is no version."""
     found = _VERSION.match(text.strip().lower())
     if found is None:

@@ -49,9 +49,19 @@ class ReopeningRules(Row, frozen=True, kw_only=True):
     rules: dict[str, str]
 
 
+class AdvisoriesInForce(Row, frozen=True, kw_only=True):
+    """Key `current`: the collection that versions are held against."""
+
+    digest: str
+    advisories: int
+    newest: str
+    at: str
+
+
 LINEAGE_ROWS: Final[dict[str, type[Row]]] = {
     "assets": Asset,
     "edges": Edge,
     "upstream_changes": UpstreamChange,
     "reopening_rules": ReopeningRules,
+    "advisories": AdvisoriesInForce,
 }

@@ -118,6 +118,15 @@ _ALL: Final = (
     ),
     _flag("no_critical_alerts", {_SOAK, _ROLLOUT}, "nothing critical was raised while it ran"),
     _flag("no_critical_findings", {_TESTS, _SCAN}, "the scans of its artefacts found nothing critical"),
+    _flag("signature_verified", {_SCAN}, "a signature by a signer whom this workspace trusts covers its weights"),
+    Metric(
+        "known_flaws", Scale.COUNT, Better.LOWER, False, Decimal(0), Decimal(10**6), frozenset({_SCAN}),
+        "flaws that are known of the packages in its lock",
+    ),
+    Metric(
+        "worst_known_severity", Scale.RATIO, Better.LOWER, False, Decimal(0), Decimal(10), frozenset({_SCAN}),
+        "highest CVSS score, 0 to 10, of a flaw that is known of a package in its lock; one without a score counts as 10",
+    ),
     _flag("model_card_complete", {_DOCS}, "the model card says something under every heading, from evidence"),
     _flag("data_sheet_complete", {_DOCS}, "the data sheet of its training data leaves nothing out"),
     _ratio("mean_confidence", Better.HIGHER, {_ROLLOUT}, "mean confidence of its answers"),

@@ -321,6 +321,7 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_rollout.ShowRequest: "`jurat request show` walks with it",
     commands_rollout.ReadRequestStats: "it reads the whole ledger: `jurat request stats` on the workspace's own machine",
     commands_rollout.ReleaseArtefact: "bytes are handed out on the workspace's own machine: `jurat model fetch`",
+    commands_lineage.ImportAdvisories: "advisories are read on the workspace's own machine: `jurat advisory import`",
     commands_lineage.RecordLineage: "pipelines speak OpenLineage: /api/v1/lineage",
     commands_lineage.RecordVerification: "what was read is recorded by the process that read it: `jurat model verify`",
     **dict.fromkeys(commands_registry.BY_MLFLOW, "MLflow's own REST interface carries it: /api/2.0/mlflow"),
