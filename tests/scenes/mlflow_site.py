@@ -21,7 +21,7 @@ from jurat.app.walk import act, act_as
 from jurat.app.wiring import App, open_app
 from jurat.core.workspace import Workspace
 from jurat.domain import commands, rows
-from jurat.domain.commands_registry import BindRegistryVersion
+from jurat.domain.commands_registry import BindRegistryVersion, ProtectRegistryAliases
 from jurat.domain.roles import expiry
 from jurat.domain.values import Metric, PrincipalType, RiskTier
 from jurat.store.connect import attach_database
@@ -97,6 +97,9 @@ class Site:
         weights = "sha256:" + hashlib.sha256(WEIGHTS[version.partition("@")[2]]).hexdigest()
         fields = {"registry": "", "name": name, "number": number, "version": version, "weights_digest": weights, **more}
         act(self.app, self.tokens["ml_engineer"], BindRegistryVersion(**fields))
+
+    def protect(self, name: str, *aliases: str) -> None:
+        act(self.app, self.tokens["operator"], ProtectRegistryAliases(model=name, aliases=list(aliases), reason="test"))
 
     def sign_off(self, version: str) -> None:
         """Have two different people approve exactly what is shown."""

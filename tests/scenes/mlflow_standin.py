@@ -21,6 +21,7 @@ class StandIn:
         self.runs: dict[str, dict[str, Any]] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.fails = False
+        self.forgiving = False  # whether names are found whatever their case, as by MySQL
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,7 +75,11 @@ class StandIn:
         if (method, verb) == ("GET", "runs/get"):
             run = self.runs.get(given.get("run_id", ""))
             return (200, {"run": run}) if run else none
-        model = self.models.get(given.get("name", ""))
+        name = given.get("name", "")
+        model = self.models.get(name)
+        if model is None and self.forgiving:
+            name = next((known for known in self.models if known.casefold() == name.casefold()), name)
+            model = self.models.get(name)
         if (method, verb) == ("POST", "registered-models/create"):
             self.models[given["name"]] = {"versions": {}, "aliases": {}}
             return 200, {"registered_model": {"name": given["name"]}}
@@ -92,9 +97,7 @@ class StandIn:
                 return 200, {"model_version": version}
             case "GET", "registered-models/get":
                 aliases = [{"alias": a, "version": v} for a, v in model["aliases"].items()]
-                return 200, {
-                    "registered_model": {"name": given["name"], "aliases": aliases, "latest_versions": [*model["versions"].values()]}
-                }
+                return 200, {"registered_model": {"name": name, "aliases": aliases, "latest_versions": [*model["versions"].values()]}}
             case "GET", "registered-models/alias":
                 return 200, {"model_version": model["versions"][model["aliases"][given["alias"]]]}
             case "DELETE", "registered-models/alias":

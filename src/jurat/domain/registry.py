@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from jurat.core.errors import NotFound
 from jurat.domain import rows
-from jurat.domain.registry_names import PRODUCTION, PROTECTED_BY_DEFAULT, matches_any
+from jurat.domain.registry_names import PRODUCTION, PROTECTED_BY_DEFAULT, folded, matches_any
 from jurat.domain.state import State
 
 MAX_NUMBER = 2**31 - 1
@@ -49,11 +49,15 @@ def known_entry(state: State, name: str, number: int) -> rows.RegistryVersion:
 
 
 def protected_patterns(state: State, name: str) -> list[str]:
-    """Return which aliases of a model are protected: by its own rule, else by everybody's, else by default."""
-    for key in (name, "*"):
-        if (rule := state.get(rows.RegistryProtection, key)) is not None:
-            return rule.aliases
-    return list(PROTECTED_BY_DEFAULT)
+    """Return which aliases of a model are protected: by its own rule, else by everybody's, else by default.
+
+    A rule for a name that a forgiving database takes for this one protects here too; it exempts nothing.
+    """
+    if (own := state.get(rows.RegistryProtection, name)) is not None:
+        return own.aliases
+    rule = state.get(rows.RegistryProtection, "*")
+    alike = [each for each in state.find(rows.RegistryProtection) if folded(each.model) == folded(name)]
+    return sorted({*(rule.aliases if rule else PROTECTED_BY_DEFAULT), *(alias for each in alike for alias in each.aliases)})
 
 
 def is_protected(state: State, name: str, alias: str) -> bool:

@@ -128,9 +128,14 @@ def check_patterns(patterns: Sequence[str]) -> None:
 
 
 def matches_any(alias: str, patterns: Sequence[str]) -> bool:
-    """Whether an alias is one of those that the patterns name; case never matters, so that `Champion` is no way around."""
-    text = alias.lower()
-    return any(text.startswith(p[:-1].lower()) if p.endswith("*") else text == p.lower() for p in patterns)
+    """Whether an alias is one of those that the patterns name; case and accents never matter, so that `Chámpion` is no way around."""
+    text = folded(alias)
+    return any(text.startswith(folded(p[:-1])) if p.endswith("*") else text == folded(p) for p in patterns)
+
+
+def folded(name: str) -> str:
+    """Return a name as the most forgiving database compares it: without case, accents or other widths; MySQL's default does so."""
+    return "".join(c for c in unicodedata.normalize("NFKD", drawn(name)) if not unicodedata.combining(c)).casefold().rstrip()
 
 
 def slug(name: str) -> str:

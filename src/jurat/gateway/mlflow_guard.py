@@ -155,8 +155,9 @@ class Guard:
             if asked.number is not None:
                 found = await self._upstream.ask(f"{api}/model-versions/get", {"name": asked.name, "version": str(asked.number)}, space)
                 version = found["model_version"]
+            model = (await self._upstream.ask(f"{api}/registered-models/get", {"name": asked.name}, space))["registered_model"]
+            _check_same(asked, model["name"], version)
             if asked.act in ("model_deleted", "model_renamed", "version_deleted"):
-                model = (await self._upstream.ask(f"{api}/registered-models/get", {"name": asked.name}, space))["registered_model"]
                 aliases = {each["alias"]: int(each["version"]) for each in model.get("aliases", [])}
                 in_production = [int(v["version"]) for v in model.get("latest_versions", []) if v.get("current_stage") == PRODUCTION]
             stage = version.get("current_stage", "")
@@ -203,6 +204,15 @@ class Guard:
             await asyncio.to_thread(act_as, self._app, caller, command)
         except JuratError as error:  # the intent is on record, and shows what came of it only to whoever looks
             _log.error("the outcome of %s is not on record: %s", intent, error.code)
+
+
+def _check_same(asked: Act, name: str, version: dict[str, Any]) -> None:
+    """Pass if the server found what was asked for. Some databases find `credit` by `CREDIT` or `crédit`: nothing is known of that here."""
+    found = [name, *([version["name"], version["version"]] if version else [])]
+    if found != [asked.name, *([asked.name, str(asked.number)] if version else [])]:
+        raise Malformed(
+            f"`{asked.name[:80]}` is called `{name[:80]}` there", hint="use the name as it is written there", code="path_unclear"
+        )
 
 
 def _check_origin(headers: dict[str, str]) -> None:

@@ -59,7 +59,8 @@ class Upstream:
         """
         assert self._session is not None
         dropped = _NOT_SENT | {name.strip().lower() for key, value in headers if key.lower() == "connection" for name in value.split(",")}
-        sent = [(name, value) for name, value in headers if name.lower() not in dropped]
+        # A WSGI server takes `X_Some_Name` for `X-Some-Name`: it would see a header that nobody here has looked at.
+        sent = [(name, value) for name, value in headers if name.lower() not in dropped and "_" not in name]
         if self._authorization:
             sent.append(("Authorization", self._authorization))
         url = URL(self.url + target, encoded=True)

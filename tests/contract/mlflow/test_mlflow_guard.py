@@ -184,7 +184,7 @@ def test_large_bodies_stream_through_both_ways(guarded: Guarded) -> None:
     assert guarded.call("GET", path).content == blob
 
 
-@pytest.mark.parametrize("alias", ["champion", "CHAMPION", "production-eu"])
+@pytest.mark.parametrize("alias", ["champion", "CHAMPION", "production-eu", "Chámpion", "ｃhampion", "сhampion"])
 def test_a_protected_alias_is_held_on_every_path_that_means_it(guarded: Guarded, name: str, alias: str) -> None:
     body = {"name": name, "alias": alias, "version": "1"}
     for root in ("/api/2.0", "/ajax-api/2.0", "/api/3.0", "/ajax-api/3.0"):
@@ -242,6 +242,33 @@ def test_no_other_way_of_saying_it_gets_past_it(guarded: Guarded, name: str) -> 
     assert names(guarded, name) == {}
     reading = guarded.call("POST", "/graphql", json={"query": "query { __typename }"})
     assert reading.status_code == 200
+
+
+def test_a_name_that_only_a_forgiving_database_finds_is_not_passed_on(guarded: Guarded, name: str) -> None:
+    if guarded.stand_in is None:
+        pytest.skip("needs a server on MySQL")
+    guarded.site.protect(name, "gold")
+    body = {"name": name.upper(), "alias": "gold", "version": "1"}
+    path = "/api/2.0/mlflow/registered-models/alias"
+    guarded.stand_in.forgiving = True
+    try:
+        for method, sent in (("POST", body), ("POST", {**body, "alias": "other"}), ("DELETE", {k: body[k] for k in ("name", "alias")})):
+            answer = guarded.call(method, path, json=sent)
+            assert (answer.status_code, "is called" in answer.json()["message"]) == (400, True), answer.text
+    finally:
+        guarded.stand_in.forgiving = False
+    assert guarded.call("POST", path, json={**body, "name": name}).status_code == 403
+    assert names(guarded, name) == {}
+
+
+def test_a_header_that_a_wsgi_server_would_take_for_another_does_not_reach_it(guarded: Guarded, name: str) -> None:
+    if guarded.stand_in is None:
+        pytest.skip("the stand-in tells what it was sent")
+    more = {"X_MLFLOW_WORKSPACE": "another", "X_HTTP_METHOD_OVERRIDE": "DELETE", "X-Kept": "yes"}
+    assert guarded.call("GET", f"/api/2.0/mlflow/registered-models/get?name={name}", headers=more).status_code == 200
+    *_, headers = guarded.stand_in.seen[-1]
+    assert headers["x-kept"] == "yes"
+    assert not [key for key in headers if "_" in key]
 
 
 def test_after_sign_off_it_passes_with_intent_and_outcome_on_record(guarded: Guarded, name: str) -> None:
