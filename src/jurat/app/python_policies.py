@@ -26,7 +26,7 @@ from jurat.core.digests import digest_json
 from jurat.core.errors import JuratError
 from jurat.core.jsonio import dump_json, load_json
 from jurat.domain import commands, rows
-from jurat.domain.gate_measured import POLICY, policy_evidence
+from jurat.domain.gate_measured import changed_since, policy_evidence
 from jurat.domain.gates import gates_in_force
 from jurat.domain.stages import Stage, stages_up_to
 from jurat.domain.state import State
@@ -50,11 +50,11 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def policies_to_ask(state: State, version: rows.Version, to_stage: Stage) -> list[tuple[str, Stage]]:
-    """Return the policies on the way to a stage that were not asked since anything else was measured: name and stage."""
+    """Return the policies on the way to a stage that were not asked since anything else was measured or changed: name and stage."""
     gates, _ = gates_in_force(state, to_stage)
     ours = [e for e in state.find(rows.Evidence, version=version.version) if e.version_digest == version.digest]
-    newest = max((e.measured_at for e in ours if not e.type.startswith(POLICY)), default="")
-    fresh = {e.type for e in ours if e.measured_at >= newest and any(m.value is not None for m in e.metrics if m.name == "policy_passed")}
+    answers = [e for e in ours if any(m.value is not None for m in e.metrics if m.name == "policy_passed")]
+    fresh = {e.type for e in answers if not changed_since(state, version, e)}
     wanted = [
         (name, stage)
         for stage in stages_up_to(to_stage)
@@ -132,7 +132,10 @@ def registration_of(state: State, version: rows.Version, stage: Stage) -> Regist
 
 
 def run_policy(name: str, told: Registration, *, wall_s: float = WALL_S) -> tuple[Said, float]:
-    """Return what a policy says, and how many seconds it took. Never raises for what the policy does; nothing is left running."""
+    """Return what a policy says, and how many seconds it took. Never raises for what the policy does.
+
+    Nothing is left running; where the kernel allows no namespaces, nothing but what the policy hid in a session of its own.
+    """
     order = Order(
         policy=name, registration=told.known, unknown=told.unknown, address_space_bytes=_ADDRESS_SPACE_BYTES, processor_s=_PROCESSOR_S
     )
@@ -159,7 +162,7 @@ def run_policy(name: str, told: Registration, *, wall_s: float = WALL_S) -> tupl
 
 
 def _read(name: str, raw: bytes, exit_code: int) -> Said:
-    if exit_code in (-signal.SIGXCPU, -signal.SIGKILL):
+    if exit_code in (-signal.SIGXCPU, -signal.SIGKILL, 128 + signal.SIGXCPU, 128 + signal.SIGKILL):
         return _no_answer(f"policy `{name}` used more than {_PROCESSOR_S} s of processor time and was stopped")
     if exit_code != 0 or not raw or len(raw) > _MAX_ANSWER_BYTES:
         return _no_answer(f"policy `{name}` ended without an answer (exit code {exit_code})")

@@ -121,10 +121,18 @@ def expression_clause(state: State, version: rows.Version, gate: Custom, express
     )
 
 
+def changed_since(state: State, version: rows.Version, answer: rows.Evidence) -> list[str]:
+    """Return what a policy's answer could not know: evidence that is newer, and the system if it changed."""
+    ours = [e for e in state.find(rows.Evidence, version=version.version) if e.version_digest == version.digest]
+    newer = sorted(e.type for e in ours if not e.type.startswith(POLICY) and parse_at(e.measured_at) > parse_at(answer.measured_at))
+    system = state.get(rows.System, version.system)
+    return newer + ([f"system {system.system}"] if system and system.as_of > answer.as_of else [])  # ids of events sort by time
+
+
 def policy_clause(state: State, version: rows.Version, gate: Custom, policy: str, stage: str, now_ns: int) -> tuple[Clause, bool]:
     """Return how a policy written in Python stands, and whether it blocks; one that nobody ran blocks.
 
-    Its verdict is about what was known then: it is stale as soon as anything else was measured on the version.
+    Its verdict is about what was known then: it is stale as soon as anything else was measured on the version, or its system changed.
     """
     kind = policy_evidence(policy, stage)
     ours = [e for e in state.find(rows.Evidence, version=version.version) if e.version_digest == version.digest]
@@ -132,11 +140,11 @@ def policy_clause(state: State, version: rows.Version, gate: Custom, policy: str
     metrics = {m.name: m for m in found.metrics} if found else {}
     passed, blocking = metrics.get("policy_passed"), metrics.get("policy_blocking")
     why, verdict = "", Verdict.NOT_ENOUGH_DATA
-    newer = [e.type for e in ours if found and not e.type.startswith(POLICY) and parse_at(e.measured_at) > parse_at(found.measured_at)]
+    newer = changed_since(state, version, found) if found else []
     if found is None or passed is None or blocking is None:
         why = f"policy `{policy}` was not asked before `{stage}`: `jurat gate check` asks it"
     elif newer:
-        why = f"stale: {', '.join(sorted(newer))} was measured since; `jurat gate check` asks it again"
+        why = f"stale: {', '.join(newer)} was measured or changed since; `jurat gate check` asks it again"
     elif gate.max_age and (now_ns - to_ns(parse_at(found.measured_at))) / 1e9 > parse_duration_s(gate.max_age):
         why = f"stale: asked at {found.measured_at}, may be {gate.max_age} old"
     elif passed.value is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -89,10 +92,20 @@ def _fork(r):
     if os.fork() == 0:
         time.sleep(60)
     return {"passed": True}
+def _hide(r):
+    if os.fork() == 0:
+        os.setsid()  # no longer among those whom its parent's parent can signal
+        if os.fork() == 0:
+            for fd in range(3, 64):
+                try: os.close(fd)
+                except OSError: pass
+            os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(50)", r["mark"]])
+        os._exit(0)
+    return {"passed": True}
 def _write(r):
     with open("x", "w") as file: file.write("x" * 100)
     return {"passed": True}
-Sleep, Spin, Eat, Exit, Print, Fork, Write = map(policy, (_sleep, _spin, _eat, _exit, _print, _fork, _write))
+Sleep, Spin, Eat, Exit, Print, Fork, Hide, Write = map(policy, (_sleep, _spin, _eat, _exit, _print, _fork, _hide, _write))
 Truthy, One, Text = policy(lambda r: {"passed": "yes"}), policy(lambda r: {"passed": 1}), policy(lambda r: "passed")
 Nothing, Empty, Raises = policy(lambda r: None), policy(lambda r: {}), policy(lambda r: 1 / 0)
 class Loud(policy(lambda r: {"passed": True})):
@@ -102,7 +115,8 @@ class Warns(policy(lambda r: {"passed": False, "message": "m" * 9999})):
 """
 BREAKS = "raise RuntimeError('secret')\n"
 NAMES = (
-    "Sleep", "Spin", "Eat", "Exit", "Print", "Fork", "Write", "Truthy", "One", "Text", "Nothing", "Empty", "Raises", "Loud", "Warns",
+    "Sleep", "Spin", "Eat", "Exit", "Print", "Fork", "Hide", "Write",
+    "Truthy", "One", "Text", "Nothing", "Empty", "Raises", "Loud", "Warns",
 )  # fmt: skip
 ENTRIES = {
     "require-model-card": "bank:RequireModelCard", "bias-threshold": "bank:BiasThreshold", "broken": "breaks:X", "gone": "bank:Gone",
@@ -210,6 +224,27 @@ def test_what_it_prints_or_leaves_behind_is_not_its_answer() -> None:
     began = time.monotonic()
     said("fork", wall_s=1.0)  # its child holds the pipe: it is ended, whatever was said
     assert time.monotonic() - began < 5
+
+
+def test_what_it_hides_in_a_session_of_its_own_ends_with_it() -> None:
+    if not can_isolate():
+        pytest.skip("this kernel lets nobody make a namespace of processes")
+    mark = f"hidden-{os.getpid()}-{time.monotonic_ns()}"
+    found = said("hide", Registration(known={"mark": mark}, unknown=[]))
+    assert found.answer.passed is True
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in read(path)]
+
+
+def can_isolate() -> bool:
+    try_it = "import sys; from jurat.app.policy_child import give_up; sys.exit(not give_up(0x60000000))"
+    return subprocess.run([sys.executable, "-c", try_it], check=False).returncode == 0
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
 
 
 def test_a_warning_is_told_and_cut_short() -> None:

@@ -8,6 +8,7 @@ from tests.unit.domain.test_gates_and_approvals import verdicts
 
 from jurat.core.errors import Conflict, Malformed
 from jurat.domain import commands, rows
+from jurat.domain.commands_lineage import ChangeSystem
 from jurat.domain.gates import check_gates
 from jurat.domain.stages import Stage
 from jurat.policy.gatefile import format_gates, parse_gates
@@ -153,6 +154,13 @@ def test_a_policy_is_asked_again_after_anything_new(law: Law, version: rows.Vers
     law.measure(version, "evaluation", accuracy=0.91)
     verdict, reason = standing(law, version)["policy require-model-card"]
     assert (verdict, "stale" in reason) == ("not_enough_data", True)
+
+
+def test_a_policy_is_asked_again_after_its_system_changed(law: Law, version: rows.Version) -> None:
+    all_good(law, version)
+    law.do("olga", ChangeSystem(system="credit", reason="it scores children now", affected_persons="children"))
+    verdict, reason = standing(law, version)["policy require-model-card"]
+    assert (verdict, reason.startswith("stale: system credit was ")) == ("not_enough_data", True)
 
 
 def test_a_warning_that_went_stale_blocks_until_it_is_asked_again(law: Law, version: rows.Version) -> None:
