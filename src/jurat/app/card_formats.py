@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any, Final
 
@@ -90,7 +91,7 @@ def _metadata(card: Card, data: rows.Dataset | None) -> dict[str, Any]:
 def as_html(card: Card) -> str:
     """Return one page: no script, no font, no picture from elsewhere; readable on paper and in the dark."""
     numbers = {event: number for number, event in enumerate(card.events, 1)}
-    body = [f"<h1>{_what(card)} <code>{escape(card.subject)}</code></h1>", f'<p class="note">{escape(_NOTE.replace("`", ""))}</p>']
+    body = [f"<h1>{_what(card)} <code>{escape(card.subject)}</code></h1>", f'<p class="note">{_code(_NOTE)}</p>']
     for section in card.sections:
         rows_ = "\n".join(_row(line, numbers) for line in section.lines)
         body.append(f"<section>\n<h2>{escape(section.title)}</h2>\n<table>\n{rows_}\n</table>\n</section>")
@@ -100,14 +101,25 @@ def as_html(card: Card) -> str:
         )
     listed = "\n".join(f'<li id="e{number}"><code>{event}</code></li>' for event, number in numbers.items())
     body.append(f"<section>\n<h2>Events</h2>\n<ol>\n{listed}\n</ol>\n</section>")
+    about = f'<meta name="jurat-card" content="{escape(mark(card))}">\n'
+    return as_page(card.subject, "\n".join(body), about=about, style=_STACKED)
+
+
+def as_page(title: str, body: str, *, about: str = "", style: str = "") -> str:
+    """Return a whole page around a body that is HTML already, in the look of all documents that Jurat makes."""
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n'
-        f'<meta name="jurat-card" content="{escape(mark(card))}">\n<title>{escape(card.subject)}</title>\n<style>\n{STYLE}</style>\n'
-        f"</head>\n<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n{about}<title>{escape(title)}</title>\n'
+        f"<style>\n{_STYLE}{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-STYLE: Final = """:root { color-scheme: light dark; --line: #d5d8dd; --soft: #5d6673; --bar: #3b6fb6; --bad: #a4372c; }
+def _code(text: str) -> str:
+    """Return a text as HTML, what stands in backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
+_STYLE: Final = """:root { color-scheme: light dark; --line: #d5d8dd; --soft: #5d6673; --bar: #3b6fb6; --bad: #a4372c; }
 @media (prefers-color-scheme: dark) { :root { --line: #3a4049; --soft: #9aa4b1; --bar: #7aa7e0; --bad: #e58b80; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0; }
 main { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -118,7 +130,13 @@ td { border-top: 1px solid var(--line); padding: .3rem .75rem .3rem 0; vertical-
 td:first-child { width: 38%; } td:last-child { text-align: right; width: 2.5rem; } td { overflow-wrap: anywhere; }
 code { font-size: .9em; } svg { display: block; margin-top: .2rem; } li { overflow-wrap: anywhere; }
 svg line { stroke: var(--bar); stroke-width: 2; } svg circle { fill: var(--bar); } svg .axis { stroke: var(--line); stroke-width: 1; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); }
+"""
+# On a narrow screen a line's name stands above what it says, and digests have the whole width.
+_STACKED: Final = """@media (max-width: 34rem) {
+  tr { display: grid; grid-template-columns: 1fr auto; border-top: 1px solid var(--line); padding: .3rem 0; }
+  td, td:first-child, td:last-child { border: 0; padding: 0; width: auto; }
+  td:first-child { color: var(--soft); } td:nth-child(2) { grid-row: 2; } td:last-child { grid-area: 1 / 2; }
+}
 """
 
 

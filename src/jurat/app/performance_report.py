@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from jurat.app.card_formats import STYLE
+from jurat.app.card_formats import as_page
 from jurat.app.walk import act
 from jurat.app.wiring import App
 from jurat.core.clock import format_at, to_ns
@@ -119,7 +119,7 @@ def as_markdown(report: PerformanceReport) -> str:
     lines = [
         f"# Performance of `{report.model}` by {report.by}",
         "",
-        f"From {report.since} to {report.until}, counted from the ledger.",
+        _counted(report),
         "",
     ]
     lines += [f"| {report.by} | {' | '.join(_HEADINGS)} | |", "| --- " * (len(_HEADINGS) + 2) + "|"]
@@ -143,10 +143,19 @@ def as_html(report: PerformanceReport) -> str:
         for s in report.segments
     )
     nothing = "" if report.segments else '<p class="note">No prediction was asked for in that time.</p>'
-    wide = "main { max-width: 80rem; } th { text-align: left; padding-right: .75rem; } td:first-child { width: auto; }\n"
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Performance of {escape(report.model)}</title>\n'
-        f"<style>\n{STYLE}{wide}</style>\n</head>\n<body>\n<main>\n<h1>Performance of <code>{escape(report.model)}</code></h1>\n"
-        f'<p class="note">From {report.since} to {report.until}, counted from the ledger.</p>\n{nothing}<table>\n<tr>{head}</tr>\n{body}\n'
-        "</table>\n</main>\n</body>\n</html>\n"
+    title = f"<h1>Performance of <code>{escape(report.model)}</code> by {escape(report.by)}</h1>"
+    return as_page(
+        f"Performance of {report.model}",
+        f'{title}\n<p class="note">{_counted(report)}</p>\n{nothing}<div class="wide">\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n</div>',
+        style=_WIDE,
     )
+
+
+_WIDE: Final = """main { max-width: 80rem; } .wide { overflow-x: auto; }
+th { text-align: left; } th, td, td:first-child, td:last-child { width: auto; padding-right: .75rem; white-space: nowrap; }
+"""
+
+
+def _counted(report: PerformanceReport) -> str:
+    since, until = (at.replace(".000000Z", "Z") for at in (report.since, report.until))
+    return f"From {since} to {until}, counted from the ledger."
