@@ -21,7 +21,7 @@ from jurat.domain.gate_measured import show_metric as show_metric
 from jurat.domain.gate_upstream import shown_changes, upstream_clauses
 from jurat.domain.quorum import seats_filled
 from jurat.domain.requests import still_said, why_closed
-from jurat.domain.stages import Stage, stages_up_to
+from jurat.domain.stages import Stage, parse_stage, stages_up_to
 from jurat.domain.state import State
 from jurat.domain.values import Clause
 from jurat.policy.conditions import Verdict, combine
@@ -89,8 +89,11 @@ def check_gates(
                 case Rollout():  # stands on the endpoint's path, once the version is in production
                     continue
                 case HumanApproval():
-                    clause, used, seated = _approvals(state, version, stage, gate, now_ns, promoters, request)
-                    found = [clause]
+                    then = _approved_then(state, version, stage, gate)
+                    if then is None:
+                        wanted = request if stage == to_stage else None
+                        then, used, seated = _approvals(state, version, stage, gate, now_ns, promoters, wanted)
+                    found = [then]
                 case StagingSoak():
                     measured = [condition_clause(state, version, gate, c, now_ns) for c in gate.success_criteria]
                     found = [_duration(version, gate, now_ns), *measured]
@@ -183,6 +186,23 @@ def _duration(version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:
         reason="" if passed else f"{found}, needs {gate.duration}",
         evidence=[version.as_of] if started else [],
     )
+
+
+def _approved_then(state: State, version: rows.Version, stage: Stage, gate: HumanApproval) -> Clause | None:
+    """Return that people said yes to these bytes when they went to a stage that they have reached; None if not so many as are asked now.
+
+    What changed since is for whoever approves the next stage, and for what reopens approvals; nobody is asked the same thing twice.
+    """
+    if stage not in stages_up_to(parse_stage(version.stage)):
+        return None
+    needed = [a.role for a in gate.approvers]
+    for request in state.find(rows.Request, version=version.version, to_stage=str(stage), status="used"):
+        seats = seats_filled(needed, {a.person: a.roles for a in request.approvals})
+        if request.version_digest == version.digest and len(seats) == len(needed):
+            evidence = [a.event for a in request.approvals if a.person in seats.values()]
+            condition, found = f"approved by {', '.join(needed)}", f"{len(needed)} of {len(needed)}"
+            return Clause(gate=gate_type(gate), condition=condition, verdict=Verdict.PASS.value, found=found, reason="", evidence=evidence)
+    return None
 
 
 def _approvals(

@@ -251,3 +251,45 @@ def test_a_request_is_used_once(law: Law, version: rows.Version) -> None:
     with pytest.raises(Conflict) as caught:
         law.do("ben", commands.Promote(version=other.version, to_stage="production", request=request.request))
     assert caught.value.code == "gate_not_passed"
+
+
+BOTH = """
+deployment_gates:
+  staging:
+    - type: human_approval
+      approvers: [{role: ml_lead}]
+  production:
+    - type: human_approval
+      approvers: [{role: product_owner}]
+"""
+
+
+def ask_and_approve(law: Law, stage: str, by: str) -> str:
+    fact = law.do("ada", commands.RequestPromotion(version="churn@1.0.0", to_stage=stage, lifetime_s=3600.0))[0].data
+    law.do(by, commands.Approve(request=fact.request, shown_digest=fact.shown_digest))  # type: ignore[attr-defined]
+    return fact.request  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_approved_for_a_stage_that_is_reached_is_not_asked_again(law: Law, version: rows.Version, named: bool) -> None:
+    law.apply_gates(BOTH)
+    request = ask_and_approve(law, "staging", "ben")
+    law.do("olga", commands.Promote(version=version.version, to_stage="staging", request=request))
+    law.wait(7200)  # longer than that request lived
+    assert (
+        code_of(lambda: law.do("olga", commands.Promote(version=version.version, to_stage="production"))).code == "gate_not_passed"
+    )  # nobody said yes to production yet
+    request = ask_and_approve(law, "production", "dan")
+    law.do("olga", commands.Promote(version=version.version, to_stage="production", request=request if named else None))
+
+
+def test_who_is_asked_for_more_since_is_asked(law: Law, version: rows.Version) -> None:
+    law.apply_gates(BOTH)
+    request = ask_and_approve(law, "staging", "ben")
+    law.do("olga", commands.Promote(version=version.version, to_stage="staging", request=request))
+    law.apply_gates(BOTH.replace("[{role: ml_lead}]", "[{role: ml_lead}, {role: product_owner}]"))
+    ask_and_approve(law, "production", "dan")
+    assert code_of(lambda: law.do("olga", commands.Promote(version=version.version, to_stage="production"))).code == "gate_not_passed"
+    request = ask_and_approve(law, "staging", "ben")
+    law.do("cleo", commands.Approve(request=request, shown_digest=law.state.get(rows.Request, request).shown_digest))  # type: ignore[union-attr]
+    law.do("olga", commands.Promote(version=version.version, to_stage="production"))
