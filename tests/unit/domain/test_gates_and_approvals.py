@@ -264,6 +264,10 @@ deployment_gates:
 """
 
 
+def refusal(law: Law, version: rows.Version) -> str:
+    return code_of(law, lambda: law.do("olga", commands.Promote(version=version.version, to_stage="production"))).code
+
+
 def ask_and_approve(law: Law, stage: str, by: str) -> str:
     fact = law.do("ada", commands.RequestPromotion(version="churn@1.0.0", to_stage=stage, lifetime_s=3600.0))[0].data
     law.do(by, commands.Approve(request=fact.request, shown_digest=fact.shown_digest))  # type: ignore[attr-defined]
@@ -276,9 +280,7 @@ def test_what_was_approved_for_a_stage_that_is_reached_is_not_asked_again(law: L
     request = ask_and_approve(law, "staging", "ben")
     law.do("olga", commands.Promote(version=version.version, to_stage="staging", request=request))
     law.wait(7200)  # longer than that request lived
-    assert (
-        code_of(lambda: law.do("olga", commands.Promote(version=version.version, to_stage="production"))).code == "gate_not_passed"
-    )  # nobody said yes to production yet
+    assert refusal(law, version) == "gate_not_passed"  # nobody said yes to production yet
     request = ask_and_approve(law, "production", "dan")
     law.do("olga", commands.Promote(version=version.version, to_stage="production", request=request if named else None))
 
@@ -289,7 +291,7 @@ def test_who_is_asked_for_more_since_is_asked(law: Law, version: rows.Version) -
     law.do("olga", commands.Promote(version=version.version, to_stage="staging", request=request))
     law.apply_gates(BOTH.replace("[{role: ml_lead}]", "[{role: ml_lead}, {role: product_owner}]"))
     ask_and_approve(law, "production", "dan")
-    assert code_of(lambda: law.do("olga", commands.Promote(version=version.version, to_stage="production"))).code == "gate_not_passed"
+    assert refusal(law, version) == "gate_not_passed"
     request = ask_and_approve(law, "staging", "ben")
     law.do("cleo", commands.Approve(request=request, shown_digest=law.state.get(rows.Request, request).shown_digest))  # type: ignore[union-attr]
     law.do("olga", commands.Promote(version=version.version, to_stage="production"))
