@@ -64,7 +64,9 @@ def refuse_credential_of_another(state: State, command: Command, context: Contex
     Raises:
         Denied: somebody else made the credential that it is said by.
     """
-    if type(command) not in OWN_WORD or not context.actor.hands or rules_in_force(state).trust_operator_tokens:
+    if not context.actor.hands or not (type(command) in OWN_WORD or _hides(state, command)):
+        return
+    if rules_in_force(state).trust_operator_tokens:
         return
     made_by = ", ".join(f"`{each}`" for each in context.actor.hands)
     able = [p for p in people_holding(state, MAY_VOUCH, context.now_ns) if p not in (*context.actor.hands, context.person)]
@@ -75,6 +77,12 @@ def refuse_credential_of_another(state: State, command: Command, context: Contex
         f"is yours alone: `jurat credential vouch`{ask}",
         code="credential_of_another",
     )
+
+
+def _hides(state: State, command: Command) -> bool:
+    """Whether this would take away the very notice that something was made in one's name."""
+    notice = state.get(rows.Notice, command.notice) if isinstance(command, commands_access.SeeNotice) else None
+    return notice is not None and notice.subject == "credential"
 
 
 def needs_second(state: State) -> bool:

@@ -153,6 +153,16 @@ def test_what_is_made_in_anothers_name_says_so_and_tells_them_and_the_auditors(l
     assert (mine.hands, told(own)) == ([], [])
 
 
+def test_whoever_made_it_cannot_take_the_notice_of_it_away(law: Law) -> None:
+    events = law.do("olga", commands.IssueToken(principal="prn_cleo", lifetime_s=900))
+    notice = next(e.data.notice for e in events if isinstance(e.data, NoticeGiven) and e.data.to == "prn_cleo")
+    law.hands["cleo"] = ["prn_olga"]
+    with pytest.raises(Denied, match="made in their name"):
+        law.do("cleo", commands_access.SeeNotice(notice=notice))
+    del law.hands["cleo"]
+    law.do("cleo", commands_access.SeeNotice(notice=notice))
+
+
 def test_nobody_washes_their_hands_by_going_on_from_it(law: Law) -> None:
     law.hands["cleo"] = ["prn_olga"]
     for command in (
