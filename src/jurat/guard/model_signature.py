@@ -120,7 +120,7 @@ class _Serialization(msgspec.Struct):
     hash_type: str
     allow_symlinks: bool = False
     ignore_paths: list[str] = []
-    shard_size: int = 0
+    shard_size: float = 0  # the reference implementation writes 1000.0
 
 
 class _Predicate(msgspec.Struct):
@@ -181,13 +181,14 @@ def read_manifest(payload: bytes) -> Manifest:
         )
     said = load_json(bytes(statement.predicate), _Predicate, what="signed predicate")
     how, resources = said.serialization, said.resources
-    if how.hash_type not in HASHES or how.method not in ("files", "shards") or (how.method == "shards") != (how.shard_size > 0):
+    fits = how.shard_size >= 1 and not how.shard_size % 1 if how.method == "shards" else how.method == "files" and not how.shard_size
+    if how.hash_type not in HASHES or not fits:
         raise _wrong(f"method `{how.method[:20]}` with hash `{how.hash_type[:20]}`, expected files or shards with {' or '.join(HASHES)}")
     if not 0 < len(resources) <= MAX_RESOURCES:
         raise _wrong(f"{len(resources)} files, expected 1 to {MAX_RESOURCES}")
     manifest = Manifest(
         name=statement.subject[0].name if len(statement.subject) == 1 else "", items={each.name: each.digest for each in resources},
-        hash_type=how.hash_type, shard_size=how.shard_size, allow_symlinks=how.allow_symlinks, ignore_paths=tuple(how.ignore_paths),
+        hash_type=how.hash_type, shard_size=int(how.shard_size), allow_symlinks=how.allow_symlinks, ignore_paths=tuple(how.ignore_paths),
     )  # fmt: skip
     if len(manifest.items) != len(resources):
         raise _wrong("a file is named twice")
