@@ -6,7 +6,7 @@ held long enough, seen by enough requests, and every criterion passes; one crite
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from jurat.core.clock import parse_at, to_ns
 from jurat.core.errors import Conflict, Malformed, NotFound
@@ -29,6 +29,23 @@ from jurat.policy.conditions import Verdict, combine, parse_condition
 ENOUGH_TO_FAIL: Final = 20  # requests after which a criterion that fails is believed, if the step does not ask for fewer
 
 
+class Standing(NamedTuple):
+    """How a step stands. `failed`: criteria that fail, on enough requests to believe it."""
+
+    row: rows.Rollout
+    clauses: list[Clause]
+    seen: int
+    held_s: float
+    failed: list[Clause]
+    is_gone: bool  # the version is no longer in service
+    is_ready: bool  # for the next step
+
+    @property
+    def moves(self) -> bool:
+        """Whether judging it now changes anything. A clock asks first: what waits is no refusal, and on nobody's record."""
+        return bool(self.failed) or self.is_gone or self.is_ready
+
+
 def start(state: State, command: commands.StartRollout, context: Context) -> list[Event]:
     endpoint, version = _endpoint(state, command.endpoint), known_version(state, command.version)
     _needs_reason(command.reason)
@@ -40,6 +57,7 @@ def start(state: State, command: commands.StartRollout, context: Context) -> lis
             hint="promote it first",
             code="stage_too_low",
         )
+    _refuse_held(version)
     if endpoint.stage != Stage.PRODUCTION:
         raise Conflict(f"endpoint `{endpoint.endpoint}` is for `{endpoint.stage}`; point it at the version directly", code="stage_too_low")
     if version.version == endpoint.version:
@@ -89,25 +107,19 @@ def steer(state: State, command: commands.SteerRollout, context: Context) -> lis
 
 def judge(state: State, command: commands.JudgeRollout, context: Context) -> list[Event]:
     """By its criteria a step goes on, is waited for, or ends the rollout."""
-    row = _live(state, command.endpoint)
-    if (row.rollout, row.step, row.step_since) != (command.rollout, command.step, command.step_since):
-        raise Conflict("the rollout has moved since this was measured", code="unchanged")
-    clauses = [_clause(text, command.metrics) for text in row.criteria]
-    seen = next((int(m.value) for m in command.metrics if m.name == "request_count" and m.value is not None), 0)
-    failed = [c for c in clauses if c.verdict == Verdict.FAIL]
-    if failed and seen >= min(row.requests, ENOUGH_TO_FAIL):
-        reason = "; ".join(f"{c.condition}: {c.reason}" for c in failed)
+    stands = stand(state, command, context.now_ns)
+    row, clauses = stands.row, stands.clauses
+    if stands.failed:
+        reason = "; ".join(f"{c.condition}: {c.reason}" for c in stands.failed)
         outcome = "aborted" if row.shadow else "rolled_back"
         return [context.event(_ended(row, outcome, reason, automatic=True, clauses=clauses), because=[row.as_of])]
     version, endpoint = known_version(state, row.version), _endpoint(state, row.endpoint)
-    if version.digest != row.version_digest or version.stage == Stage.RETIRED:
+    if stands.is_gone:
         reason = f"`{version.version}` is no longer in service"
         return [context.event(_ended(row, "rolled_back", reason, automatic=True, clauses=clauses), because=[row.as_of, version.as_of])]
-    held_s = (context.now_ns - to_ns(parse_at(row.step_since))) / 1e9
-    ready = combine(Verdict(c.verdict) for c in clauses) is Verdict.PASS and seen >= row.requests and held_s >= row.hold_s
-    if row.status != RUNNING or not ready:
+    if not stands.is_ready:
         raise Conflict(f"the rollout on `{row.endpoint}` stays at step {row.step + 1}", code="unchanged")
-    why = f"held {held_s:.0f} s, {seen} requests, every criterion passed"
+    why = f"held {stands.held_s:.0f} s, {stands.seen} requests, every criterion passed"
     if row.step + 1 < len(row.steps_bp):
         data = facts.RolloutMoved(
             rollout=row.rollout, endpoint=row.endpoint, act="advanced", step=row.step + 1, share_bp=row.steps_bp[row.step + 1],
@@ -118,6 +130,29 @@ def judge(state: State, command: commands.JudgeRollout, context: Context) -> lis
     if row.shadow:
         return [ended]
     return [ended, context.event(_points_at(endpoint, version, row.upstream), because=[ended.id])]
+
+
+def stand(state: State, command: commands.JudgeRollout, now_ns: int) -> Standing:
+    """Return how a step stands by what was measured of it.
+
+    Raises:
+        Conflict: no rollout runs there, or it has moved since.
+    """
+    row = _live(state, command.endpoint)
+    if (row.rollout, row.step, row.step_since) != (command.rollout, command.step, command.step_since):
+        raise Conflict("the rollout has moved since this was measured", code="unchanged")
+    clauses = [_clause(text, command.metrics) for text in row.criteria]
+    seen = next((int(m.value) for m in command.metrics if m.name == "request_count" and m.value is not None), 0)
+    believed = seen >= min(row.requests, ENOUGH_TO_FAIL)
+    version = known_version(state, row.version)
+    held_s = (now_ns - to_ns(parse_at(row.step_since))) / 1e9
+    passed = combine(Verdict(c.verdict) for c in clauses) is Verdict.PASS
+    return Standing(
+        row, clauses, seen, held_s,
+        failed=[c for c in clauses if c.verdict == Verdict.FAIL] if believed else [],
+        is_gone=version.digest != row.version_digest or version.stage == Stage.RETIRED or bool(version.held),
+        is_ready=row.status == RUNNING and passed and seen >= row.requests and held_s >= row.hold_s,
+    )  # fmt: skip
 
 
 def roll_back(state: State, command: commands.RollBack, context: Context) -> list[Event]:
@@ -134,6 +169,7 @@ def roll_back(state: State, command: commands.RollBack, context: Context) -> lis
         )
     if version.stage != endpoint.stage:
         raise Conflict(f"version `{version.version}` is in `{version.stage}`, the endpoint is for `{endpoint.stage}`", code="stage_gate")
+    _refuse_held(version)
     running = state.get(rows.Rollout, endpoint.endpoint)
     live = running if running is not None and running.is_live else None
     if live is None and endpoint.version == version.version:
@@ -192,6 +228,16 @@ def _live(state: State, endpoint: str) -> rows.Rollout:
     if row is None or not row.is_live:
         raise Conflict(f"no rollout runs on endpoint `{endpoint[:80]}`", hint="`jurat rollout list` shows them", code="no_rollout")
     return row
+
+
+def _refuse_held(version: rows.Version) -> None:
+    """Traffic to what is held would be answered by nobody."""
+    if version.held:
+        raise Conflict(
+            f"version `{version.version}` is held: something that it rests on changed (`{version.held}`)",
+            hint=f"take another one, or have it approved again: `jurat model reaffirm {version.version}`",
+            code="version_held",
+        )
 
 
 def _needs_reason(reason: str) -> None:

@@ -42,7 +42,7 @@ def choose(rollout: Rollout | None, endpoint: Endpoint, serving: Version | None,
 
 def shadow_of(rollout: Rollout | None, endpoint: Endpoint, new: Version | None) -> Arm | None:
     """Return the version that is asked in the shadow, if one is."""
-    if rollout is None or not rollout.shadow or not rollout.is_live or new is None or new.digest != rollout.version_digest:
+    if rollout is None or not rollout.shadow or not rollout.is_live or new is None or new.digest != rollout.version_digest or new.held:
         return None
     changed = msgspec.structs.replace(
         endpoint, as_of=rollout.as_of, version=rollout.version, version_digest=rollout.version_digest, upstream=rollout.upstream
@@ -51,7 +51,7 @@ def shadow_of(rollout: Rollout | None, endpoint: Endpoint, new: Version | None) 
 
 
 def is_servable(rollout: Rollout, endpoint: Endpoint, new: Version | None) -> bool:
-    return new is not None and new.digest == rollout.version_digest and new.stage == endpoint.stage
+    return new is not None and new.digest == rollout.version_digest and new.stage == endpoint.stage and not new.held
 
 
 def place_of(rollout: str, subject: bytes) -> int:
