@@ -6,8 +6,9 @@ event it contains), and for a second at most: then it is asked again. A refusal 
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -34,6 +35,7 @@ from jurat.domain.roles import in_scope
 from jurat.domain.rows import Grant, PolicySetInForce, RegistryModel, RegistryVersion
 from jurat.domain.stages import Stage, model_resource
 from jurat.store.registry import Found, RegistryView
+from jurat.store.registry_together import RegistryTogether
 
 _REMEMBERED_NS: Final = 1_000_000_000
 _CALLERS: Final = 4_096
@@ -95,46 +97,45 @@ class VersionShown:
 
 
 class RegistryDesk:
-    """Answers questions about the registry. Thread-safe: what it remembers is replaced, never changed under a reader."""
+    """Answers questions about the registry: single entries in an event loop, searches in threads. What it remembers is replaced,
+    never changed under a reader."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._sights: dict[bytes, _Sight] = {}
+        self._together = RegistryTogether(app.store)
 
-    def model(self, token: str, name: str, stages: list[str] | None = None) -> Found:
+    async def model(self, token: str, name: str, stages: Collection[str] = STAGES) -> Found:
         """Return one model, with the newest version of each stage.
 
         Raises:
             Unauthenticated: the token proves nobody.
             NotFound: there is none, or none that the caller may see.
         """
-        with self._view() as view:
-            found = view.model(_storable(name), STAGES if stages is None else stages)
-        if not self._sees(token, found.position, name) or found.model is None:
+        found = await self._together.model(_storable(name))
+        if not await self._sees(token, found.position, name) or found.model is None:
             raise NotFound(f"registered model with name `{name[:80]}` not found")
-        return found
+        return found._replace(latest=[version for version in found.latest if version.stage in stages])
 
-    def version(self, token: str, name: str, number: int) -> VersionShown:
+    async def version(self, token: str, name: str, number: int) -> VersionShown:
         """Return one version."""
-        with self._view() as view:
-            found = view.version(_storable(name), number if 0 < number <= MAX_NUMBER else 0)
-        seen = self._sees(token, found.position, name)
-        if not seen or found.model is None:
+        found = await self._together.version(_storable(name), number if 0 < number <= MAX_NUMBER else 0)
+        if not await self._sees(token, found.position, name) or found.model is None:
             raise NotFound(f"registered model with name `{name[:80]}` not found")
         if found.version is None:
             raise NotFound(f"model version (name={name[:80]}, version={number}) not found")
         return VersionShown(found.version, _named(found.model.aliases, number))
 
-    def by_alias(self, token: str, name: str, alias: str) -> VersionShown:
+    async def by_alias(self, token: str, name: str, alias: str) -> VersionShown:
         """Return the version that an alias names.
 
         Raises:
             Malformed: no such alias (as MLflow has it), NotFound: no such model.
         """
-        number = self.model(token, name).model.aliases.get(alias)  # type: ignore[union-attr]
+        number = (await self.model(token, name)).model.aliases.get(alias)  # type: ignore[union-attr]
         if number is None:
             raise Malformed(f"registered model alias `{alias[:80]}` not found")
-        return self.version(token, name, number)
+        return await self.version(token, name, number)
 
     def search_models(self, token: str, text: str, order_by: list[str], page_token: str, limit: int | None) -> tuple[list[Found], str]:
         """Return a page of the models that the caller may see, and the token of the next page, empty at the end."""
@@ -195,15 +196,21 @@ class RegistryDesk:
     def _view(self) -> _Opened:
         return _Opened(self._app)
 
-    def _sees(self, token: str, position: int, name: str) -> bool:
-        return self._sees_which(token, position, [name])[name]
+    async def _sees(self, token: str, position: int, name: str) -> bool:
+        """Return whether the caller may see a model. Asks in a thread, unless what was remembered still holds."""
+        sight = self._remembered(hash_token(token), position, self._app.clock.now_ns())
+        if sight is not None and (seen := sight.decided.get(sight.kind_of(name))) is not None:
+            return seen
+        return (await asyncio.to_thread(self._sees_which, token, position, [name]))[name]
+
+    def _remembered(self, key: bytes, position: int, now_ns: int) -> _Sight | None:
+        sight = self._sights.get(key)
+        return sight if sight is not None and sight.position == position and now_ns < sight.until_ns else None
 
     def _sees_which(self, token: str, position: int, names: Iterable[str]) -> dict[str, bool]:
         """Return for each model whether the caller may see it, by what held at that position or later."""
         key, names, now_ns = hash_token(token), set(names), self._app.clock.now_ns()
-        sight = self._sights.get(key)
-        if sight is None or sight.position != position or now_ns >= sight.until_ns:
-            sight = None
+        sight = self._remembered(key, position, now_ns)
         kinds = {name: sight.kind_of(name) for name in names} if sight else {}
         if sight is None or not set(kinds.values()) <= sight.decided.keys():
             sight = self._look(token, sight, names, now_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def list_entries(session: Session, model: str) -> None:
             lines = [[m.name, str(m.last_number), _aliases(m.aliases), when_ms(m.updated_ms)] for f in found if (m := f.model)]
             show(session, [f.model for f in found], ["model", "versions", "aliases", "updated"], lines, empty="no model is registered")
         else:
-            desk.model(token, model)
+            asyncio.run(desk.model(token, model))
             quoted = '"' + model + '"' if "'" in model else f"'{model}'"
             versions, following = desk.search_versions(token, f"name = {quoted}", ["version_number DESC"], "", 1_000)
             with app.store.reading() as state:
@@ -79,7 +80,7 @@ def bind(session: Session, name: str, number: int, version: str, file: Path, reg
 @mlflow.verb("protect", example="jurat mlflow protect --alias champion --alias 'live*' --reason 'what the branches load'\n\n"
              "jurat mlflow protect playground --none --reason 'nobody serves it'")  # fmt: skip
 @click.argument("model", default="*")
-@click.option("--alias", "aliases", multiple=True, help="An alias, or the beginning of some: `production*`. May be repeated.")
+@click.option("--alias", "aliases", multiple=True, help="An alias, or the beginning of some: `production*`.")
 @click.option("--none", "nothing", is_flag=True, help="Protect no alias of this one model.")
 @click.option("--reason", required=True, help="Why; it is on record.")
 @click.pass_obj

@@ -73,15 +73,21 @@ def entry_deleted(state: State, event: Event, data: facts.RegistryEntryDeleted) 
 
 def version_created(state: State, event: Event, data: facts.RegistryVersionCreated) -> list[Put]:
     model = _known(state, rows.RegistryModel, data.name, event)
-    row = rows.RegistryVersion(
+    return [
+        Put("registry_versions", version_key(data.name, data.number), version_made_by(event)),
+        Put("registry_models", data.name, _replace(model, as_of=event.id, last_number=data.number, updated_ms=_ms(event))),
+    ]
+
+
+def version_made_by(event: Event) -> rows.RegistryVersion:
+    """Return the version that a `registry_version.created` event made, as it was then."""
+    data = event.data
+    assert isinstance(data, facts.RegistryVersionCreated)
+    return rows.RegistryVersion(
         as_of=event.id, name=data.name, number=data.number, source=data.source, storage=data.storage, run_id=data.run_id,
         run_link=data.run_link, description=data.description, tags=data.tags, model_id=data.model_id,
         created_ms=_ms(event), updated_ms=_ms(event), created_by=event.actor.principal, registered=event.id,
     )  # fmt: skip
-    return [
-        Put("registry_versions", version_key(data.name, data.number), row),
-        Put("registry_models", data.name, _replace(model, as_of=event.id, last_number=data.number, updated_ms=_ms(event))),
-    ]
 
 
 def version_changed(state: State, event: Event, data: facts.RegistryVersionChanged) -> list[Put]:

@@ -2,7 +2,8 @@
 
 `store`     Store and Tx: one act is one transaction; start here
 `view`      what holds now, read back as the domain's rows · `kept` rows read before, while their table does not change
-`registry`  the MLflow-shaped registry, read with its own indexes · `lineage` what rests on what, walked
+`registry`  the MLflow-shaped registry, read with its own indexes · `registry_together` reads that wait, by one statement
+`lineage`   what rests on what, walked
 `relay`     Relay: the outbox to the ledger, exactly once
 `vault`     people and token hashes: what can be erased · `accounts` what directories said · `passkeys` with links and challenges
 `proofs`    sessions, accounts at providers, invitations, sign-ins, proofs that were seen

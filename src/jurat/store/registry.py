@@ -6,8 +6,8 @@ caller may see knows whether that still holds. Changes nothing; changes come by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import psycopg
@@ -15,7 +15,6 @@ from psycopg import sql
 
 from jurat.core.errors import Malformed, Tampered
 from jurat.core.jsonio import dump_json
-from jurat.domain.registry import version_key
 from jurat.domain.registry_names import STAGES
 from jurat.domain.registry_search import PROMPT_TAG, Clause
 from jurat.domain.rows import RegistryModel, RegistryVersion
@@ -48,23 +47,14 @@ SHAPE: Final[dict[str, tuple[str, ...]]] = {
         "CREATE INDEX ON view.registry_versions (number)",
     ),
 }
-_HEAD: Final = "(SELECT next_position - 1 FROM outbox.head)"
-_LATEST: Final = (
+HEAD: Final = "(SELECT next_position - 1 FROM outbox.head)"
+LATEST: Final = (
     "(SELECT jsonb_agg(l.row)::text FROM unnest(%(stages)s::text[]) AS s (stage) CROSS JOIN LATERAL (SELECT v.row FROM "
     "view.registry_versions v WHERE v.name = m.key AND v.stage = s.stage ORDER BY v.number DESC LIMIT 1) AS l)"
 )
-_MODEL: Final = (
-    f"SELECT h.position, m.row::text, {_LATEST} FROM (SELECT {_HEAD} AS position) AS h LEFT JOIN view.registry_models m ON m.key = %(name)s"
-).encode()
-_VERSION: Final = (
-    f"SELECT h.position, m.row::text, v.row::text FROM (SELECT {_HEAD} AS position) AS h "
-    "LEFT JOIN view.registry_models m ON m.key = %(name)s LEFT JOIN view.registry_versions v ON v.key = %(key)s"
-).encode()
+_R = TypeVar("_R")
 _OPERATORS: Final = {op: sql.SQL(op) for op in ("=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE")}
 _NUMBERS: Final = (-(2**63), 2**63 - 1)
-_model: Final = msgspec.json.Decoder(RegistryModel)
-_version: Final = msgspec.json.Decoder(RegistryVersion)
-_versions: Final = msgspec.json.Decoder(list[RegistryVersion])
 
 
 class Found(NamedTuple):
@@ -89,29 +79,15 @@ class RegistryView:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def model(self, name: str, stages: Sequence[str] = STAGES) -> Found:
-        """Return one model and its newest version in each of `stages`."""
-        found = self._connection.execute(_MODEL, {"name": name, "stages": list(stages)}, prepare=True).fetchone()
-        assert found is not None
-        position, model, latest = found
-        return Found(position, _read(_model, model) if model else None, _read(_versions, latest) if latest else [])
-
-    def version(self, name: str, number: int) -> FoundVersion:
-        """Return one version and its model."""
-        found = self._connection.execute(_VERSION, {"name": name, "key": version_key(name, number)}, prepare=True).fetchone()
-        assert found is not None
-        position, model, version = found
-        return FoundVersion(position, _read(_model, model) if model else None, _read(_version, version) if version else None)
-
     def models(
         self, clauses: Iterable[Clause], prompts: bool, order: Sequence[tuple[str, bool]], after: list[Any] | None, limit: int
     ) -> tuple[int, list[Found]]:
         """Return a page of models, and the position that it is of."""
         where, values = _where(clauses, order, after, prompts)
         query = sql.SQL("SELECT {head}, m.row::text, {latest} FROM view.registry_models m WHERE {where} ORDER BY {order} LIMIT %(limit)s")
-        text = query.format(head=sql.SQL(_HEAD), latest=sql.SQL(_LATEST), where=where, order=_order(order))
+        text = query.format(head=sql.SQL(HEAD), latest=sql.SQL(LATEST), where=where, order=_order(order))
         rows = self._connection.execute(text, {**values, "stages": list(STAGES), "limit": limit}).fetchall()
-        found = [Found(p, _read(_model, m), _read(_versions, latest) if latest else []) for p, m, latest in rows]
+        found = [Found(p, read_model(m), read_versions(latest) if latest else []) for p, m, latest in rows]
         return (found[0].position if found else self.position()), found
 
     def versions(
@@ -120,9 +96,9 @@ class RegistryView:
         """Return a page of versions, and the position that it is of."""
         where, values = _where(clauses, order, after, prompts)
         query = sql.SQL("SELECT {head}, m.row::text FROM view.registry_versions m WHERE {where} ORDER BY {order} LIMIT %(limit)s")
-        text = query.format(head=sql.SQL(_HEAD), where=where, order=_order(order))
+        text = query.format(head=sql.SQL(HEAD), where=where, order=_order(order))
         rows = self._connection.execute(text, {**values, "limit": limit}).fetchall()
-        return (rows[0][0] if rows else self.position()), [_read(_version, row) for _, row in rows]
+        return (rows[0][0] if rows else self.position()), [read_version(row) for _, row in rows]
 
     def aliases(self, names: Iterable[str]) -> dict[str, dict[str, int]]:
         """Return the aliases of these models: alias → number."""
@@ -131,7 +107,7 @@ class RegistryView:
 
     def position(self) -> int:
         """Return the position of the last event."""
-        found = self._connection.execute(f"SELECT {_HEAD}".encode()).fetchone()
+        found = self._connection.execute(f"SELECT {HEAD}".encode()).fetchone()
         return int(found[0]) if found else 0
 
 
@@ -190,10 +166,18 @@ def _order(order: Sequence[tuple[str, bool]]) -> sql.Composable:
     return sql.SQL(", ").join(sql.SQL("{} ASC" if up else "{} DESC").format(sql.Identifier("m", field)) for field, up in order)
 
 
-def _read(decoder: msgspec.json.Decoder[Any], text: str) -> Any:
-    try:
-        return decoder.decode(text)
-    except msgspec.DecodeError as error:
-        raise Tampered(
-            f"a row of the registry cannot be read: {error}", hint="run `jurat rebuild --compare`", code="row_unreadable"
-        ) from None
+def _reader(decoder: msgspec.json.Decoder[_R]) -> Callable[[str], _R]:
+    def read(text: str) -> _R:
+        try:
+            return decoder.decode(text)
+        except msgspec.DecodeError as error:
+            raise Tampered(
+                f"a row of the registry cannot be read: {error}", hint="run `jurat rebuild --compare`", code="row_unreadable"
+            ) from None
+
+    return read
+
+
+read_model: Final = _reader(msgspec.json.Decoder(RegistryModel))
+read_version: Final = _reader(msgspec.json.Decoder(RegistryVersion))
+read_versions: Final = _reader(msgspec.json.Decoder(list[RegistryVersion]))

@@ -119,10 +119,14 @@ class Tx:
 class Store:
     """PostgreSQL as the rest of jurat sees it. Thread-safe; connections are pooled and checked before use."""
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection], kept: KeptRows, max_event_bytes: int) -> None:
+    def __init__(
+        self, pool: ConnectionPool[psycopg.Connection], kept: KeptRows, max_event_bytes: int, *, dsn: str, application: str
+    ) -> None:
         self._pool = pool
+        self._dsn, self._application = dsn, application
         self._kept = kept
         self._max_event_bytes = max_event_bytes
+        self._alone: set[psycopg.AsyncConnection[Any]] = set()
 
     @classmethod
     def open(cls, dsn: str, *, application: str, max_event_bytes: int = 1_048_576, timeout_s: float = 10.0) -> Store:
@@ -135,10 +139,10 @@ class Store:
         Raises:
             Unavailable: the database does not answer.
         """
-        kept = KeptRows()
+        kept, named = KeptRows(), f"jurat {application}"
         pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
             dsn, min_size=1, max_size=_POOL_SIZE, timeout=timeout_s, open=False, name=f"jurat-{application}",
-            kwargs={"autocommit": True, "application_name": f"jurat {application}"}, check=_check,
+            kwargs={"autocommit": True, "application_name": named}, check=_check,
             configure=lambda _: kept.clear(),  # it may be another database behind the same name
         )  # fmt: skip
         try:
@@ -147,11 +151,24 @@ class Store:
         except BaseException:
             pool.close()
             raise
-        return cls(pool, kept, max_event_bytes)
+        return cls(pool, kept, max_event_bytes, dsn=dsn, application=named)
 
     def close(self) -> None:
         """Give all connections back to the server."""
+        for connection in list(self._alone):
+            self.close_alone(connection)
         self._pool.close()
+
+    async def connect_alone(self) -> psycopg.AsyncConnection[Any]:
+        """Return a connection for one event loop, outside the pool; it ends with `close_alone`, or with the store."""
+        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, application_name=self._application)
+        self._alone.add(connection)
+        return connection
+
+    def close_alone(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Close such a connection at once, whatever is under way on it."""
+        self._alone.discard(connection)
+        connection.pgconn.finish()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,6 @@ import secrets
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jurat.app.intake import parse_json
@@ -73,7 +72,7 @@ class MlflowDoor:
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> Any:
         token = presented_token(scope["headers"])
         given = read_query(scope["query_string"], call) if scope["method"] == "GET" else await _read_body(scope, receive)
-        return await run_in_threadpool(call.answer, self._app, self._desk, token, Parameters(given))
+        return await call.answer(self._app, self._desk, token, Parameters(given))
 
 
 def read_query(raw: bytes, call: Call) -> dict[str, Any]:

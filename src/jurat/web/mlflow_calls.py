@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
+from starlette.concurrency import run_in_threadpool
+
 from jurat.app.registry import RegistryDesk, VersionShown
-from jurat.app.walk import act
+from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.errors import Malformed
 from jurat.domain import commands_registry as commands
+from jurat.domain.commands import Command
+from jurat.domain.evolve_registry import version_made_by
 from jurat.domain.registry_names import STAGES, canonical_stage
 from jurat.domain.rows import RegistryModel, RegistryVersion
 from jurat.store.registry import Found
@@ -84,7 +88,7 @@ class Parameters:
         return {one.text("key"): one.maybe("value") for one in each}
 
 
-Answer = Callable[[App, RegistryDesk, str, Parameters], Any]
+Answer = Callable[[App, RegistryDesk, str, Parameters], Awaitable[Any]]
 
 
 class Call(NamedTuple):
@@ -138,135 +142,145 @@ def _named(model: RegistryModel, version: RegistryVersion) -> list[str]:
     return sorted(alias for alias, number in model.aliases.items() if number == version.number)
 
 
-def _one_model(desk: RegistryDesk, token: str, name: str) -> dict[str, Any]:
-    return {"registered_model": _show_model(desk.model(token, name))}
+async def _one_model(desk: RegistryDesk, token: str, name: str) -> dict[str, Any]:
+    return {"registered_model": _show_model(await desk.model(token, name))}
 
 
 def _one_version(shown: VersionShown) -> dict[str, Any]:
     return {"model_version": _show_version(shown.version, shown.aliases)}
 
 
-def create_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def _act(app: App, token: str, command: Command) -> Done:
+    return await run_in_threadpool(act, app, token, command)
+
+
+async def create_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name = given.text("name")
     command = commands.CreateRegistryModel(
         name=name, description=given.maybe("description"), tags=given.tags(), deployment_job=given.maybe("deployment_job_id")
     )
-    act(app, token, command)
-    return _one_model(desk, token, name)
+    await _act(app, token, command)
+    return await _one_model(desk, token, name)
 
 
-def rename_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def rename_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     new_name = given.text("new_name")
-    act(app, token, commands.RenameRegistryModel(name=given.text("name"), new_name=new_name))
-    return _one_model(desk, token, new_name)
+    await _act(app, token, commands.RenameRegistryModel(name=given.text("name"), new_name=new_name))
+    return await _one_model(desk, token, new_name)
 
 
-def update_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def update_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name, job = given.text("name"), given.maybe("deployment_job_id")
-    act(app, token, commands.ChangeRegistryModel(name=name, description=given.maybe("description"), deployment_job=job or None))
-    return _one_model(desk, token, name)
+    await _act(app, token, commands.ChangeRegistryModel(name=name, description=given.maybe("description"), deployment_job=job or None))
+    return await _one_model(desk, token, name)
 
 
-def delete_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    act(app, token, commands.DeleteRegistryModel(name=given.text("name")))
+async def delete_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    await _act(app, token, commands.DeleteRegistryModel(name=given.text("name")))
     return {}
 
 
-def get_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    return _one_model(desk, token, given.text("name"))
+async def get_model(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    return await _one_model(desk, token, given.text("name"))
 
 
-def search_models(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    found, following = desk.search_models(token, given.maybe("filter"), given.texts("order_by"), given.maybe("page_token"), given.limit())
+def _search(given: Parameters) -> tuple[str, list[str], str, int | None]:
+    return given.maybe("filter"), given.texts("order_by"), given.maybe("page_token"), given.limit()
+
+
+async def search_models(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    found, following = await run_in_threadpool(desk.search_models, token, *_search(given))
     return {"registered_models": [_show_model(each) for each in found], **({"next_page_token": following} if following else {})}
 
 
-def get_latest_versions(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def get_latest_versions(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     stages = [canonical_stage(stage) for stage in given.texts("stages")]
-    found = desk.model(token, given.text("name"), stages or None)
+    found = await desk.model(token, given.text("name"), stages or STAGES)
     assert found.model is not None
     return {"model_versions": [_show_version(each, _named(found.model, each)) for each in found.latest]}
 
 
-def set_model_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def set_model_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     tags = {given.text("key"): given.maybe("value")}
-    act(app, token, commands.ChangeRegistryModel(name=given.text("name"), tags_set=tags))
+    await _act(app, token, commands.ChangeRegistryModel(name=given.text("name"), tags_set=tags))
     return {}
 
 
-def delete_model_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    act(app, token, commands.ChangeRegistryModel(name=given.text("name"), tags_removed=[given.text("key")]))
+async def delete_model_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    await _act(app, token, commands.ChangeRegistryModel(name=given.text("name"), tags_removed=[given.text("key")]))
     return {}
 
 
-def set_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def set_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name, alias, number = given.text("name"), given.text("alias"), given.version()
-    model = desk.model(token, name).model
+    model = (await desk.model(token, name)).model
     assert model is not None
     # Of two clients that move it at the same time, one must learn that it named something else by now.
-    act(app, token, commands.MoveRegistryAlias(name=name, alias=alias, number=number, seen=model.aliases.get(alias), check_seen=True))
+    await _act(
+        app, token, commands.MoveRegistryAlias(name=name, alias=alias, number=number, seen=model.aliases.get(alias), check_seen=True)
+    )
     return {}
 
 
-def delete_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    act(app, token, commands.MoveRegistryAlias(name=given.text("name"), alias=given.text("alias"), number=None))
+async def delete_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    await _act(app, token, commands.MoveRegistryAlias(name=given.text("name"), alias=given.text("alias"), number=None))
     return {}
 
 
-def get_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    return _one_version(desk.by_alias(token, given.text("name"), given.text("alias")))
+async def get_alias(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    return _one_version(await desk.by_alias(token, given.text("name"), given.text("alias")))
 
 
-def create_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def create_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name = given.text("name")
     command = commands.CreateRegistryVersion(
         name=name, source=given.text("source"), run_id=given.maybe("run_id"), run_link=given.maybe("run_link"),
         description=given.maybe("description"), tags=given.tags(), model_id=given.maybe("model_id"),
     )  # fmt: skip
-    created = act(app, token, command).events[0].data
-    return _one_version(desk.version(token, name, created.number))  # type: ignore[attr-defined]
+    done = await _act(app, token, command)
+    return _one_version(VersionShown(version_made_by(done.events[0]), []))  # as it was made; no alias names a number before it is given
 
 
-def update_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def update_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name, number = given.text("name"), given.version()
-    act(app, token, commands.ChangeRegistryVersion(name=name, number=number, description=given.maybe("description")))
-    return _one_version(desk.version(token, name, number))
+    await _act(app, token, commands.ChangeRegistryVersion(name=name, number=number, description=given.maybe("description")))
+    return _one_version(await desk.version(token, name, number))
 
 
-def transition_stage(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def transition_stage(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     name, number, stage = given.text("name"), given.version(), canonical_stage(given.text("stage"))
     archive = given.flag("archive_existing_versions")
-    act(app, token, commands.MoveRegistryStage(name=name, number=number, stage=stage, archive_existing=archive))
-    return _one_version(desk.version(token, name, number))
+    await _act(app, token, commands.MoveRegistryStage(name=name, number=number, stage=stage, archive_existing=archive))
+    return _one_version(await desk.version(token, name, number))
 
 
-def delete_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    act(app, token, commands.DeleteRegistryVersion(name=given.text("name"), number=given.version()))
+async def delete_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    await _act(app, token, commands.DeleteRegistryVersion(name=given.text("name"), number=given.version()))
     return {}
 
 
-def get_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    return _one_version(desk.version(token, given.text("name"), given.version()))
+async def get_version(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    return _one_version(await desk.version(token, given.text("name"), given.version()))
 
 
-def search_versions(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    found, following = desk.search_versions(token, given.maybe("filter"), given.texts("order_by"), given.maybe("page_token"), given.limit())
+async def search_versions(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    found, following = await run_in_threadpool(desk.search_versions, token, *_search(given))
     return {"model_versions": [_show_version(e.version, e.aliases) for e in found], **({"next_page_token": following} if following else {})}
 
 
-def get_download_uri(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
-    return {"artifact_uri": desk.version(token, given.text("name"), given.version()).version.storage}
+async def get_download_uri(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+    return {"artifact_uri": (await desk.version(token, given.text("name"), given.version())).version.storage}
 
 
-def set_version_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def set_version_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     tags = {given.text("key"): given.maybe("value")}
-    act(app, token, commands.ChangeRegistryVersion(name=given.text("name"), number=given.version(), tags_set=tags))
+    await _act(app, token, commands.ChangeRegistryVersion(name=given.text("name"), number=given.version(), tags_set=tags))
     return {}
 
 
-def delete_version_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
+async def delete_version_tag(app: App, desk: RegistryDesk, token: str, given: Parameters) -> Any:
     gone = [given.text("key")]
-    act(app, token, commands.ChangeRegistryVersion(name=given.text("name"), number=given.version(), tags_removed=gone))
+    await _act(app, token, commands.ChangeRegistryVersion(name=given.text("name"), number=given.version(), tags_removed=gone))
     return {}
 
 
