@@ -17,6 +17,7 @@ _LICENCES: Final = {
     "apache-2.0": "apache-2.0", "apache 2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc by 4.0": "cc-by-4.0",
     "cc0-1.0": "cc0-1.0", "cc-by-sa-4.0": "cc-by-sa-4.0", "bsd-3-clause": "bsd-3-clause",
 }  # fmt: skip
+_MARKDOWN: Final = re.compile(r"[\\`*|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _NOTE: Final = "Made by Jurat from the record: each line names the event that says so (`jurat prove EVENT` proves it). Do not edit it."
 
 
@@ -39,7 +40,7 @@ def as_markdown(card: Card, data: rows.Dataset | None) -> str:
         lines += [f"| {_cell(line.label)} | {_cell(line.text)} | {f'`{line.event}`' if line.event else ''} |" for line in section.lines]
         lines.append("")
     if card.gaps:
-        lines += ["## Not known", "", *(f"- {gap}" for gap in card.gaps), ""]
+        lines += ["## Not known", "", *(f"- {_cell(gap)}" for gap in card.gaps), ""]
     return "\n".join(lines)
 
 
@@ -49,7 +50,7 @@ def _yaml(value: Any, indent: str = "") -> list[str]:
     for key, item in value.items() if isinstance(value, dict) else ((None, item) for item in value):
         start = indent + (f"{key}:" if key is not None else "-")
         if not isinstance(item, dict | list) or not item:
-            lines.append(f"{start} {json.dumps(item, ensure_ascii=False)}")
+            lines.append(f"{start} {json.dumps(item, ensure_ascii=not str(item).isprintable())}")  # YAML breaks lines where JSON does not
         elif key is not None:
             lines += [start, *_yaml(item, indent + "  ")]
         else:
@@ -166,4 +167,6 @@ def _what(card: Card) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    """Return somebody's text as Markdown shows it letter by letter: no link, picture, code, mark-up or cell of its own."""
+    text = _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split())).replace("](", "]\\(")
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -154,3 +154,29 @@ def test_a_data_sheet_leaves_out_what_it_does_not_know_and_says_so():
     assert data_sheet(bare).gaps == ["Known biases", "Motivation and origin: Source", "Motivation and origin: Licence"]
     assert "license" not in json.loads(as_croissant(data_sheet(bare), bare))
     assert yaml.safe_load(as_markdown(data_sheet(bare), bare).split("---\n")[1])["license"] == "unknown"
+
+
+def test_what_people_wrote_is_shown_letter_by_letter_and_is_no_markup():
+    """Read by a parser of Markdown with GitHub's tables: as many cells as we wrote, no link, no picture, no code of theirs."""
+    parser = pytest.importorskip("markdown_it", reason="comes along with the tools that draw help texts").MarkdownIt(
+        "gfm-like", {"linkify": False}
+    )
+    hostile = [
+        "![seen](http://evil.example/x.png)", "[accuracy 0.99](javascript:alert(1))", r"a\|b|c\\|d", "`code` **bold** ~~gone~~ _x_",
+        "</td><script>alert(1)</script>", "&lt;script&gt; &#124; x", "| --- | --- |\n# head\n- item", "[a]: http://evil.example", "<http://evil.example>",
+    ]  # fmt: skip
+    sheet = msgspec.structs.replace(SHEET, known_biases=hostile, purpose="\u2028licence: mit\x85", licence="mine\x85license: mit\u2028x: y")
+    data = msgspec.structs.replace(DATA, sheet=sheet)
+    for card in (model_card(Registered(fact=VERSION, event="evt_reg"), SYSTEM, data, ALL), data_sheet(data)):
+        text = as_markdown(card, data)
+        front, body = text.removeprefix("---\n").split("---\n", 1)
+        assert yaml.safe_load(front)["license"] in ("unknown", "other")
+        tokens = parser.parse(body)
+        assert {t.type for t in tokens if t.type.startswith(("html", "fence", "code"))} == set()
+        inlines = [t for t in tokens if t.type == "inline"]
+        assert {c.type for t in inlines for c in t.children} <= {"text", "text_special", "code_inline"}
+        shown = ["".join(c.content for c in t.children) for t in inlines]
+        assert [each for each in hostile if " ".join(each.split()) not in shown] == []
+        assert sum(t.type == "td_open" for t in tokens) == 3 * sum(len(section.lines) for section in card.sections)
+        codes = {c.content for t in inlines for c in t.children if c.type == "code_inline"}
+        assert codes <= {card.subject, "jurat prove EVENT", *card.events}
