@@ -241,7 +241,7 @@ class Cluster:
                     os.fchown(file.fileno(), account.uid, account.gid)
             command: list[str | Path] = [
                 binaries / "initdb", "-D", half, "-U", SUPERUSER, "-E", "UTF8", "--no-locale", "--data-checksums", "--no-instructions",
-                "--auth=scram-sha-256", f"--pwfile={password_file}",
+                "--auth=scram-sha-256", f"--pwfile={password_file}", *(["--no-sync"] if self._throwaway else []),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **child_arguments(account))
         finally:
