@@ -26,6 +26,7 @@ from jurat.app.lanes import Lanes
 from jurat.app.look import See, refuse
 from jurat.app.refusals import Refusals
 from jurat.app.repeats import Repeat, Repeats, check_key
+from jurat.app.turned_away import TurnedAway
 from jurat.app.wiring import App
 from jurat.core.clock import format_at
 from jurat.core.errors import Conflict, Denied, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
@@ -106,6 +107,7 @@ class Ingest:
     def __post_init__(self) -> None:
         self._lanes = Lanes(lambda producer, epoch: LedgerClient.connect(self.app.workspace.run, producer, epoch=epoch))
         self.refusals = Refusals(self.app)
+        self.turned_away = TurnedAway(self.app, "events")
 
     def record(self, token: str, batch: Batch) -> Answer:
         """Return once the batch is durable.
@@ -136,7 +138,7 @@ class Ingest:
         Raises:
             Denied: it is no producer.
         """
-        with self.app.store.reading() as state:
+        with self.turned_away.noted(RecordEvents(place="workspace")), self.app.store.reading() as state:
             caller = admit(state, state.vault, token, self.app.clock.now_ns())
             row = _row_of(state.find(rows.Producer), caller)
         counts = self.refusals.counts(row.producer)
@@ -156,6 +158,7 @@ class Ingest:
 
     def close(self) -> None:
         self.refusals.save()
+        self.turned_away.close()
         self._lanes.close()
         if self._repeats is not None:
             self._repeats.close()
@@ -182,7 +185,7 @@ class Ingest:
         if known is not None and now_s < known.until_s:
             return known
         see = RecordEvents(place=f"ledger/{retention}")
-        with self.app.store.reading() as state:
+        with self.turned_away.noted(see), self.app.store.reading() as state:
             now_ns = self.app.clock.now_ns()
             caller = admit(state, state.vault, token, now_ns)
             allowed = authorize(self.app, state, caller, see, now_ns).refusal is None

@@ -250,6 +250,7 @@ class StoreSource:
         rows.Version: "version",
         rows.Session: "session",
         rows.Rollout: "endpoint",
+        rows.Vouch: "credential",
     }
 
     def __init__(self, store: Store) -> None:

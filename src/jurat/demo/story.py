@@ -119,8 +119,8 @@ class _Acts:
                 each.principal: f"Jurat's {each.name}" for each in state.find(rows.Principal) if each.type is PrincipalType.PROCESS
             }
         self.tell.say(
-            "(the operator made everybody's token. This workspace is to be thrown away and trusts that; in any other, such a token approves "
-            "nothing until its person has changed it and a third person has vouched: `jurat credential`)"
+            "(the operator made everybody's token. This workspace is to be thrown away and trusts that; in any other, such a token "
+            "approves nothing until its person has changed it and a third person has vouched: `jurat credential`)"
         )
         for player in self.played.players.values():
             with self.app.store.reading() as state:

@@ -1,4 +1,4 @@
-"""What the events say about credentials in two hands, and about grants that needed a second person. The law of `facts` holds."""
+"""What the events say about credentials in two hands, grants that needed a second person, and refused callers. The law of `facts` holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ class GrantConfirmed(Fact, frozen=True, kw_only=True):
     comment: str
 
 
+class CallerRefused(Fact, frozen=True, kw_only=True):
+    """Somebody who is suspended went on asking at a door: how often, in the minute after a refusal that is on record by itself."""
+
+    principal: str
+    door: str  # `gateway`, `events`, `authzen`
+    rule: str  # `suspended`
+    count: int  # besides the one on record
+    first_at: str
+    last_at: str
+
+
 CREDENTIAL_FACTS: Final[dict[str, type[Fact]]] = {
     "credential.vouched.v1": CredentialVouched,
     "grant.confirmed.v1": GrantConfirmed,
+    "caller.refused.v1": CallerRefused,
 }

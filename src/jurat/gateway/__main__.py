@@ -26,6 +26,7 @@ from jurat.app.present import addresses_of, prove
 from jurat.app.process import Born, listen_on, parse_birth, watch_parent
 from jurat.app.serving import Routing, ServingSnapshot, StoreSource
 from jurat.app.timekeeper import clock_of
+from jurat.app.turned_away import TurnedAway
 from jurat.app.wiring import App, attach_app
 from jurat.core.errors import JuratError
 from jurat.core.last_words import format_last_words, say
@@ -66,6 +67,7 @@ async def _serve(born: Born, app: App) -> None:
     ledger = await AsyncLedgerClient.connect(born.workspace.run, GATEWAY.code, timeout_s=_LEDGER_TIMEOUT_S, period_s=PERIOD_S)
     snapshot = ServingSnapshot(StoreSource(app.store), functools.partial(authorize, app), app.clock)
     models = UpstreamPool()
+    turned_away = TurnedAway(app, GATEWAY_DOOR)
     door = Door(
         snapshot=snapshot,
         limit=RateLimit(time.monotonic),
@@ -74,6 +76,7 @@ async def _serve(born: Born, app: App) -> None:
         clock=app.clock,
         now_s=time.monotonic,
         prove=functools.partial(_prove, app),
+        turned_away=turned_away.note,
     )
     connections = Connections(app, GATEWAY_DOOR)
     config = uvicorn.Config(
@@ -97,6 +100,7 @@ async def _serve(born: Born, app: App) -> None:
             await _Server(config, born, listener.getsockname()[1]).serve(sockets=[listener])
         finally:
             await ledger.close()
+            await asyncio.to_thread(turned_away.close)
 
 
 def _note_routing(loop: asyncio.AbstractEventLoop, door: Door, routing: Routing) -> None:

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from jurat.app.admit import hash_token
-from jurat.app.serving import Picture, ServingSnapshot
+from jurat.app.serving import Picture, RequestPrediction, ServingSnapshot
 from jurat.core.clock import Clock
-from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unavailable
+from jurat.core.errors import Exhausted, JuratError, Malformed, NotFound, Unauthenticated, Unavailable
 from jurat.domain.events import Actor, DecisionRef
 from jurat.domain.rows import Endpoint, Rollout, Version
 from jurat.domain.upstreams import Upstream, parse_upstream
@@ -70,6 +70,7 @@ class Door:
     clock: Clock
     now_s: Callable[[], float]  # monotonic
     prove: Callable[[Asked, str, str], str] | None = None  # request, proof, token → the key that is proved; blocks
+    turned_away: Callable[[RequestPrediction, Unauthenticated], None] | None = None  # told of refused callers; blocks
 
 
 class Admitted(NamedTuple):
@@ -100,7 +101,12 @@ async def admit(door: Door, token: str, endpoint_name: str) -> Admitted:
         Denied: recorded before it is raised; `event` among its fields names the record.
     """
     picture = door.snapshot.picture()
-    caller = await _caller(door, picture, token)  # (1)
+    try:
+        caller = await _caller(door, picture, token)  # (1)
+    except Unauthenticated as error:
+        if door.turned_away is not None and error.code == "suspended":
+            await asyncio.to_thread(door.turned_away, RequestPrediction(endpoint=endpoint_name[:80]), error)
+        raise
     endpoint = picture.endpoint(endpoint_name)
     if endpoint is None:
         raise NotFound(f"there is no endpoint `{endpoint_name[:80]}`", hint="an operator makes one: `jurat endpoint set`")

@@ -21,7 +21,9 @@ from jurat.app.census import Indexed
 from jurat.app.decision_point import Told, WholeSource, WorkspacePoint
 from jurat.app.look import See, refuse
 from jurat.app.serving import Picture, ServingSnapshot, next_expiry_s
+from jurat.app.turned_away import TurnedAway
 from jurat.app.wiring import App
+from jurat.core.errors import Unauthenticated
 from jurat.domain.commands import Command
 from jurat.domain.decisions import DecisionRef
 from jurat.domain.events import Actor
@@ -63,6 +65,7 @@ class DecisionDoor:
         self._kept: AnswersKept | None = None
         self._indexed: tuple[Picture, Indexed] | None = None
         self._own: _MayAsk = {}
+        self._turned_away = TurnedAway(app, "authzen")
 
     async def admit(self, request: Request, search: bool) -> tuple[WorkspacePoint, Keep]:
         """Return what answers this caller, and what records it.
@@ -89,6 +92,7 @@ class DecisionDoor:
 
     async def close(self) -> None:
         """Record what was counted, and let go."""
+        await run_in_threadpool(self._turned_away.close)
         if self._kept is not None:
             await self._kept.close()
         if self._ledger is not None:
@@ -102,7 +106,11 @@ class DecisionDoor:
         hashed = hash_token(token)
         if not self._snapshot.remembers(picture, hashed):
             await run_in_threadpool(self._snapshot.look_up, picture, hashed)
-        caller = self._snapshot.caller(picture, token)
+        try:
+            caller = self._snapshot.caller(picture, token)
+        except Unauthenticated as error:
+            await run_in_threadpool(self._turned_away.note, permission, error)
+            raise
         key, now_s = (caller.principal, tuple(caller.chain)), time.monotonic()
         if isinstance(permission, Evaluate) and (kept := may_ask.get(key)) is not None and now_s < kept[0]:
             return caller, kept[1]
