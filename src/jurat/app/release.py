@@ -6,6 +6,7 @@ The word is a JWT (`typ: deployment+jwt`), signed by the workspace's token key; 
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,14 @@ from jurat.app.token_keys import issuer_of, private_file
 from jurat.app.walk import Done, act
 from jurat.app.wiring import App
 from jurat.core.clock import parse_at, to_ns
-from jurat.core.errors import Conflict, Unavailable
+from jurat.core.digests import digest_file, short
+from jurat.core.errors import Conflict, Tampered, Unavailable
 from jurat.domain import rows
 from jurat.domain.commands_rollout import AuthorizeDeployment, ReleaseArtefact
 from jurat.domain.facts_rollout import ArtefactReleased, DeploymentAuthorized
 from jurat.identity import keys
 
+_PIECE_BYTES: Final = 1 << 20
 TYPE: Final = "deployment+jwt"
 
 
@@ -36,9 +39,12 @@ def fetch_artefact(app: App, token: str, version: str, artefact: str, stage: str
     fact = done.events[0].data
     assert isinstance(fact, ArtefactReleased)
     source = app.artefacts.get(fact.artefact_digest)
-    neighbour = to.with_name(f".{to.name}.part")
+    neighbour = to.with_name(f".{to.name}.{secrets.token_hex(4)}.part")
     try:
-        shutil.copyfile(source, neighbour)
+        with source.open("rb") as read, neighbour.open("xb") as copy:  # `x`: whoever may write there too lays no link before us
+            shutil.copyfileobj(read, copy, _PIECE_BYTES)
+        if digest_file(neighbour) != fact.artefact_digest:
+            raise Tampered(f"artefact `{short(fact.artefact_digest)}` changed while it was copied", hint="restore it; do not load it")
         neighbour.replace(to)
     finally:
         neighbour.unlink(missing_ok=True)

@@ -57,6 +57,15 @@ def test_bytes_for_production(world: World, tmp_path: Path) -> None:
     assert again.value.code == "exists"
 
 
+def test_a_link_that_lies_where_the_copy_is_made_is_not_written_through(world: World, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / ".model.pkl.part").symlink_to(mine)
+    fetch_artefact(world.app, world.tokens["ml_engineer"], "churn@1.0.0", "weights", "production", "deploy", tmp_path / "model.pkl")
+    assert mine.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".model")) == [".model.pkl.part"]
+
+
 def test_what_has_not_passed_stays_here_and_the_attempt_is_on_record(world: World, tmp_path: Path) -> None:
     to = tmp_path / "model.pkl"
     with pytest.raises(JuratError) as refused:
