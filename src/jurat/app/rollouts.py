@@ -23,6 +23,7 @@ from jurat.core.errors import Conflict
 from jurat.core.jsonio import load_json
 from jurat.domain import rows
 from jurat.domain.commands_rollout import JudgeRollout, RollBack
+from jurat.domain.decide_rollout import stand
 from jurat.domain.state import State
 from jurat.domain.values import Metric
 
@@ -149,8 +150,13 @@ def watch_rollouts(app: App) -> list[str]:
     for row in live:
         with app.store.reading() as state:
             metrics = measure_step(app, state, row)
-        try:
             command = JudgeRollout(endpoint=row.endpoint, rollout=row.rollout, step=row.step, step_since=row.step_since, metrics=metrics)
+            try:
+                if not stand(state, command, app.clock.now_ns()).moves:
+                    continue
+            except Conflict:  # somebody moved it while it was measured
+                continue
+        try:
             events += [event.id for event in act_as(app, actor, command).events]
         except Conflict as error:
             if error.code not in ("unchanged", "no_rollout"):
@@ -223,12 +229,12 @@ def _gaps(segments: Mapping[str, Mapping[str, int]], favourable: set[str], min_g
     for attribute, groups in sorted(by.items()):
         n = sum(size for _, size in groups.values())
         small = [group for group, (_, size) in groups.items() if size < min_group_size]
-        if small or len(groups) < 2:
-            why = f"group {', '.join(sorted(small))} has under {min_group_size} cases" if small else "only one group was seen"
+        rates = [good / size for good, size in groups.values() if size >= min_group_size]
+        if len(rates) > 1:  # a gap that is too large already is one, whoever is seen seldom; a small one is not yet known to be
+            found.append(Metric(name=name, value=max(rates) - min(rates), n=n, group_by=attribute))
+        if small or len(rates) < 2:
+            why = f"group {', '.join(sorted(small))[:200]} has under {min_group_size} cases" if small else "only one group was seen"
             found.append(Metric(name=name, value=None, n=n, group_by=attribute, reason=why))
-            continue
-        rates = [good / size for good, size in groups.values()]
-        found.append(Metric(name=name, value=max(rates) - min(rates), n=n, group_by=attribute))
     return found
 
 
