@@ -7,6 +7,7 @@ stored is refused at any depth. What a caller believes to have said is what we r
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,7 +25,10 @@ def parse_json(raw: bytes, *, what: str) -> Any:
         Malformed: not JSON in UTF-8, a key written twice, NaN or an infinity, or nested too deeply.
     """
     try:
-        return json.loads(raw.decode(), object_pairs_hook=partial(_unique, what), parse_constant=partial(_no_number, what))
+        return json.loads(
+            raw.decode(), object_pairs_hook=partial(_unique, what), parse_constant=partial(_no_number, what),
+            parse_float=partial(_finite, what),
+        )  # fmt: skip
     except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} is not JSON: {_lower(str(error))}", hint="send one JSON object in UTF-8") from error
 
@@ -77,6 +81,11 @@ def _unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise Malformed(f"{what} has the key `{twice[:80]}` twice in one object", hint="only one of them can be meant")
     return found
+
+
+def _finite(what: str, text: str) -> float:
+    """Return a number; one that is too large for a float would be read as an infinity."""
+    return number if math.isfinite(number := float(text)) else _no_number(what, text[:40])
 
 
 def _no_number(what: str, text: str) -> float:
