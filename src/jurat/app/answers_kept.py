@@ -27,6 +27,7 @@ _KIND: Final = kind_named("access.decided.v1").code
 _MOST_WINDOWS: Final = 50_000
 
 Put = Callable[[int, bytes], Awaitable[object]]
+_Key = tuple[str, str, str]  # who asked, the digest of what, which policies answered
 
 
 @dataclass
@@ -45,8 +46,9 @@ class AnswersKept:
 
     def __init__(self, put: Put, clock: Clock) -> None:
         self._put, self._clock = put, clock
-        self._windows: dict[tuple[str, str, str], _Window] = {}
+        self._windows: dict[_Key, _Window] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def keep(self, caller: Actor, told: Told, resource: str, request_id: str = "") -> None:
         """Return once the answer is recorded, or counted where that is enough.
@@ -65,10 +67,12 @@ class AnswersKept:
             window.repeats += 1
             window.first_at, window.last_at = window.first_at or at, at
             return
-        if window is not None or len(self._windows) >= _MOST_WINDOWS:
-            await self.flush(everything=len(self._windows) >= _MOST_WINDOWS)
+        if window is not None:  # its minute is over: this one's count only, nobody waits for everybody's
+            await self._close_window(key, window)
+        elif len(self._windows) >= _MOST_WINDOWS:
+            await self.flush(everything=True)
         await self._record(caller, told, resource, 1, at, at, request_id)
-        self._windows[key] = _Window(caller, told, resource, now_ns + round(WINDOW_S * 1e9))
+        self._windows.setdefault(key, _Window(caller, told, resource, now_ns + round(WINDOW_S * 1e9)))  # the same was asked meanwhile
         if self._task is None:
             self._task = asyncio.create_task(self._clockwork())
 
@@ -76,26 +80,37 @@ class AnswersKept:
         """Record the counts of minutes that are over, or of all."""
         now_ns = self._clock.now_ns()
         for key, window in list(self._windows.items()):
-            if not everything and now_ns < window.ends_ns:
-                continue
-            del self._windows[key]  # first: what comes meanwhile begins anew
-            if window.repeats:
-                try:
-                    await self._record(window.caller, window.told, window.resource, window.repeats, window.first_at, window.last_at)
-                except JuratError:
-                    self._windows.setdefault(key, window)
-                    raise
+            if everything or now_ns >= window.ends_ns:
+                await self._close_window(key, window)
+
+    async def _close_window(self, key: _Key, window: _Window) -> None:
+        """Record the count of one window, unless somebody else does already; what cannot be recorded is counted on."""
+        if self._windows.get(key) is not window:
+            return
+        del self._windows[key]  # first: what comes meanwhile begins anew
+        if not window.repeats:
+            return
+        try:
+            await self._record(window.caller, window.told, window.resource, window.repeats, window.first_at, window.last_at)
+        except JuratError:
+            anew = self._windows.setdefault(key, window)
+            if anew is not window:
+                anew.repeats, anew.first_at = anew.repeats + window.repeats, window.first_at
+                anew.last_at = anew.last_at or window.last_at
+            raise
 
     async def close(self) -> None:
         """Record all counts; the process goes."""
+        self._closing.set()
         if self._task is not None:
-            self._task.cancel()
+            await self._task  # not cancelled: a count that it is just recording would be lost, or told twice
         with contextlib.suppress(JuratError):
             await self.flush(everything=True)
 
     async def _clockwork(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), 1.0)
             with contextlib.suppress(JuratError):  # the next second tries again; what is counted is still there
                 await self.flush()
 
