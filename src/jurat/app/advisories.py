@@ -42,6 +42,7 @@ class MayImport(See, frozen=True, kw_only=True):
     """Nothing is read for somebody who may not add advisories."""
 
     permission = "advisory:add"
+    reason: str
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +89,7 @@ def import_advisories(app: App, token: str, source: Path, reason: str, *, replac
         Denied: the caller may not add advisories; recorded.
         Conflict: nothing new in it, or somebody else imported meanwhile.
     """
-    check(app, token, MayImport(place="workspace"))
+    check(app, token, MayImport(place="workspace", reason=reason))
     with app.store.reading() as state:
         current = state.get(rows.AdvisoriesInForce, "current")
     before = {each.id: each for each in collection(app, current)} if current else {}
@@ -114,7 +115,7 @@ def import_advisories(app: App, token: str, source: Path, reason: str, *, replac
     if is_new:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, lines)
-    changes = _reopen(app, token, [each for each in brought.values() if not each.withdrawn])
+    changes = _reopen(app, token, [each for each in brought.values() if not each.withdrawn], kept)
     if is_new:
         act(app, token, ImportAdvisories(
             digest=digest, source_digest=digest_json(sorted(sources)), previous=current.digest if current else "", advisories=len(kept),
@@ -187,7 +188,7 @@ def collection(app: App, current: rows.AdvisoriesInForce) -> list[Advisory]:
     return [_decoder.decode(line) for line in raw.splitlines()]
 
 
-def _reopen(app: App, token: str, brought: list[Advisory]) -> list[str]:
+def _reopen(app: App, token: str, brought: list[Advisory], kept: dict[str, Advisory]) -> list[str]:
     """Record a change upstream for each flaw that is news and that a live version rests on; what is known is passed over."""
     by_package = _by_package(brought)
     with app.store.reading() as state:
@@ -195,8 +196,8 @@ def _reopen(app: App, token: str, brought: list[Advisory]) -> list[str]:
         told = [(each.package, each.advisory, each.affected_range) for each in state.find(rows.UpstreamChange, cause="advisory")]
     changes = []
     for flaw in flaws_of(pins, by_package):
-        names = {flaw.advisory.id, *flaw.advisory.aliases}
-        if any(package == flaw.package and name in names and is_in_range(flaw.version, text) for package, name, text in told):
+        names = _names(flaw.advisory.id, kept)
+        if any(package == flaw.package and names & _names(name, kept) and is_in_range(flaw.version, text) for package, name, text in told):
             continue
         severity = flaw.advisory.severity
         reason = f"{flaw.advisory.summary or 'no summary'} ({f'CVSS {severity:g}' if severity is not None else 'severity unknown'})"
@@ -232,6 +233,10 @@ def _told(flaws: list[Flaw]) -> list[KnownFlaw]:
         told = [*ours, *(name for name in names if name not in ours)]
         found.append(KnownFlaw(package=package, pinned=first.version, names=told, severity=severity, summary=first.advisory.summary))
     return found
+
+
+def _names(advisory: str, kept: dict[str, Advisory]) -> set[str]:
+    return {advisory, *(kept[advisory].aliases if advisory in kept else ())}
 
 
 def _by_package(advisories: Iterable[Advisory]) -> dict[str, list[Advisory]]:
