@@ -2,6 +2,7 @@
 
 `ledger.end_to_end.eps`           two producers, the real sequencer process and the real follower in a process of its own, from
                                   the first append until the archive holds every event and a query over it has found the last
+`sealed.eps`                      the same against nothing but writing and syncing as many bytes
 `ledger.end_to_end.eps_per_core`  the same by the CPU time of sequencer and follower, which a busy machine disturbs less
 `ledger.end_to_end.ack_p50_ms`    the wait for a batch of a thousand at half of that load, and
 `ledger.end_to_end.ack_p99_ms`    at the 99th percentile
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from bench.ledger_write import write_raw
 from bench.predictions import MADE, event_id, make_predictions
 from bench.support import BATCH, LOG, Child, follower_process, make_ledger, percentile, result, scratch, sequencer_process
 
@@ -61,6 +63,7 @@ def run(quick: bool, soak: float = 0.0) -> list[dict[str, Any]]:
     chunks = [make_chunks(producer, ahead) for producer in range(PRODUCERS)]
     raw_bytes = statistics.mean(len(raw) for chunk in chunks[0] for _, raw in chunk)
     with scratch() as directory:
+        raw_eps = write_raw(directory / "raw", 30 if quick else 100)
         workspace = make_ledger(directory / "ws")
         seen = write_and_archive(workspace, chunks, soak, half_load_s=2.0 if quick else 10.0)
     eps, core_eps = (seen.events / s for s in (seen.elapsed_s, seen.sequencer_s + seen.follower_s))
@@ -72,6 +75,7 @@ def run(quick: bool, soak: float = 0.0) -> list[dict[str, Any]]:
     grown = statistics.median(seen.memory_mb[-third:]) / statistics.median(seen.memory_mb[third : 2 * third] or seen.memory_mb)
     return [
         result("ledger.end_to_end.eps", eps, "events/s", f"target {TARGET_EPS:,}; {how}", eps / TARGET_EPS),
+        result("sealed.eps", eps, "events/s", f"raw write+fdatasync of the same bytes, {raw_eps:,.0f} events/s", eps / raw_eps),
         result("ledger.end_to_end.eps_per_core", core_eps, "events/s of CPU time", f"target {TARGET_EPS:,}; {each}", core_eps / TARGET_EPS),
         *(
             result(f"ledger.end_to_end.ack_{name}_ms", wait, "ms", f"target {target} ms {half}", wait / target)

@@ -4,8 +4,11 @@ A benchmark is a module here with `run(quick) -> list[dict]`; a result has `name
 value means little on another machine, so each is also told as a ratio to something simple that was measured in the same
 run, or to its target. Each line says whether it is of a `--quick` run. Only a run of everything is written down.
 
-Two go further when asked: `--only ledger_end_to_end --soak 600` writes for ten minutes, `--only ledger_query --scale 100m`
-asks a hundred million events.
+Each runs in a process of its own, so that none lends another its memory, and what kills one takes no other's lines with
+it; the file is written anew after each. Names that the issues ask for and nothing measured are told at the end.
+
+Two go further when asked: `--only ledger_end_to_end --soak 600` writes for ten minutes (`--soak 600` alone means that),
+`--only ledger_query --scale 100m` asks a hundred million events.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import inspect
 import json
 import os
 import platform
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,7 +34,41 @@ from rich.table import Table
 HERE: Final = Path(__file__).parent
 RESULTS: Final = HERE / "results.jsonl"
 FIELDS: Final = ("name", "value", "unit", "against", "ratio")
+ASKED: Final = (  # what a run of everything owes
+    "story.seconds",
+    "journal.eps",
+    "sealed.eps",
+    "gateway.rps",
+    "gateway.added_p50_ms",
+    "gateway.added_p99_ms",
+    "ledger.journal.eps",
+    "ledger.end_to_end.eps",
+    "ledger.rss_mb",
+    "ledger.vs_postgres_copy",
+    "ledger.vs_pymerkle",
+    "ledger.vs_witness_log",
+    "ledger.http.eps",
+    "ledger.verify.eps",
+    "ledger.verify_payload.eps",
+    "ledger.query.questions_ms",
+    "ledger.query.needle_ms",
+    "ledger.query.who_changed_ms",
+    "ledger.bytes_per_event",
+    "access.decide.eps",
+    "access.decide_p99_us",
+    "access.authzen_p99_ms",
+    "access.replay_s",
+    "access.search_s",
+    "registry.reads_rps",
+    "registry.writes_rps",
+    "registry.search_p95_ms",
+    "fairness.report_s",
+    "gate.check_ms",
+    "lineage.query_s",
+)
 _SYNCS: Final = 200
+_LIMIT_S: Final = 1_200.0  # of one benchmark; a soak or a hundred million events may take as long as they take
+_SOAKS: Final = "ledger_end_to_end"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,37 +78,73 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="smaller loads: seconds, and noisier figures")
     parser.add_argument("--soak", type=float, default=0.0, metavar="S", help="write end to end for so many seconds")
     parser.add_argument("--scale", choices=("200k", "1m", "10m", "100m"), default="", help="how many events are asked")
+    parser.add_argument("--lines", metavar="FILE", help=argparse.SUPPRESS)  # of a child: where its results go
     options = parser.parse_args(arguments)
-    extras = {"soak": options.soak, "scale": options.scale}
-    names = [options.only] if options.only else module_names()
+    if options.lines:
+        Path(options.lines).write_text(json.dumps(measure(options.only, options.quick, soak=options.soak, scale=options.scale)))
+        return 0
+    only = options.only or (_SOAKS if options.soak else "")
+    names = [only] if only else module_names()
+    if only not in ("", *module_names()):
+        parser.error(f"there is no benchmark `{only}`; there are {', '.join(module_names())}")
     console = Console(highlight=False)
     console.print(describe_machine())
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "value", "unit", "ratio", "against"):
-        table.add_column(heading, justify="right" if heading in {"value", "ratio"} else "left", no_wrap=heading == "name")
     results: list[dict[str, Any]] = []
     failed = []
     for name in names:
-        console.print(f"[dim]{name} …[/dim]")
-        try:
-            work = importlib.import_module(f"bench.{name}").run
-            taken = inspect.signature(work).parameters
-            found = work(options.quick, **{key: value for key, value in extras.items() if value and key in taken})
-        except Exception as error:
-            failed.append(name)
-            console.print(f"[red]{name} failed[/red]: {type(error).__name__}: {error}")
-            continue
-        for result in found:
-            check_result(result)
-            table.add_row(result["name"], f"{result['value']:,}", result["unit"], f"{result['ratio']:.3f}", result["against"])
+        started = time.perf_counter()
+        extras = [f"--soak={options.soak}", f"--scale={options.scale}"][: 2 if options.scale else 1] + ["--quick"] * options.quick
+        found = in_child(name, extras, limit_s=None if options.soak or options.scale else _LIMIT_S)
+        console.print(f"[dim]{name}: {time.perf_counter() - started:.0f} s[/dim]" if found else f"[red]{name} failed[/red]")
         results += found
-    console.print(table)
-    where = "not written down: only a run of everything is" if options.only else f"in {RESULTS.relative_to(HERE.parent)}"
-    if not options.only:
-        lines = [{field: result[field] for field in FIELDS} | {"quick": options.quick} for result in results]
-        RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        failed += [name] * (not found)
+        if not only:
+            lines = [{field: result[field] for field in FIELDS} | {"quick": options.quick} for result in results]
+            RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    console.print(table_of(results))
+    where = "not written down: only a run of everything is" if only else f"in {RESULTS.relative_to(HERE.parent)}"
     console.print(f"{len(results)} results, {where}" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    return 1 if failed or not results else 0
+    missing = [] if only else sorted(set(ASKED) - {result["name"] for result in results})
+    if missing:
+        console.print(f"[red]asked for, and not measured:[/red] {', '.join(missing)}")
+    return 1 if failed or missing or not results else 0
+
+
+def in_child(name: str, options: list[str], *, limit_s: float | None) -> list[dict[str, Any]]:
+    """Return a benchmark's results, of a process of its own; none if it failed, or took too long. Its children end with it."""
+    with tempfile.TemporaryDirectory(prefix="jurat-bench-") as directory:
+        lines = Path(directory) / "lines"
+        command = [sys.executable, "-m", "bench.run", "--only", name, "--lines", str(lines), *options]
+        process = subprocess.Popen(command, start_new_session=True)
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            print(f"{name} took longer than {limit_s:.0f} s", file=sys.stderr)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        found: list[dict[str, Any]] = json.loads(lines.read_text()) if process.returncode == 0 else []
+        return found
+
+
+def measure(name: str, quick: bool, **extras: Any) -> list[dict[str, Any]]:
+    """Run one benchmark here; return its results, each checked."""
+    work = importlib.import_module(f"bench.{name}").run
+    taken = inspect.signature(work).parameters
+    found: list[dict[str, Any]] = work(quick, **{key: value for key, value in extras.items() if value and key in taken})
+    for each in found:
+        check_result(each)
+    return found
+
+
+def table_of(results: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "value", "unit", "ratio", "against"):
+        table.add_column(heading, justify="right" if heading in {"value", "ratio"} else "left", no_wrap=heading == "name")
+    for each in results:
+        table.add_row(each["name"], f"{each['value']:,}", each["unit"], f"{each['ratio']:.3f}", each["against"])
+    return table
 
 
 def module_names() -> list[str]:

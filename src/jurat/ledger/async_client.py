@@ -19,7 +19,7 @@ from jurat.core.clock import SystemClock
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.domain.kinds import BY_CODE, CLOSED, HEARTBEAT, OPENED, Kind
 from jurat.ledger import wire
-from jurat.ledger.endpoint import socket_address
+from jurat.ledger.endpoint import socket_address, widen
 from jurat.ledger.layout import LogName
 from jurat.ledger.stream import OwnStream
 
@@ -243,6 +243,7 @@ class _Connection:
         """Connect and say hello."""
         self._frames = wire.FrameReader()
         self._streams = await asyncio.open_unix_connection(str(socket_address(self._where)))
+        widen(self._streams[1].get_extra_info("socket"))
         return await self.ask(wire.Hello(wire.VERSION, producer, epoch), wire.Welcome)
 
     async def ask(self, request: wire.Request, expected: type[R]) -> R:

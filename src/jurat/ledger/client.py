@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from jurat.core.errors import JuratError, Malformed, Unavailable
 from jurat.ledger import wire
 from jurat.ledger.async_client import AsyncLedgerClient, Recorded
-from jurat.ledger.endpoint import socket_address
+from jurat.ledger.endpoint import socket_address, widen
 from jurat.ledger.layout import LogName
 from jurat.ledger.wire import Appended, LogStatus, SignedRoot
 
@@ -114,6 +114,7 @@ class LedgerClient:
         self._frames = wire.FrameReader()
         try:
             self._socket.settimeout(self._timeout_s)
+            widen(self._socket)
             self._socket.connect(str(socket_address(self._where)))
         except OSError as error:
             self.close()

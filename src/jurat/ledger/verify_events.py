@@ -6,7 +6,6 @@ in itself; what contradicts the entry it keeps as a suspect, for only the tree c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -19,12 +18,12 @@ from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.faults import Faults
 from jurat.ledger.pruned import entry_floor
 from jurat.ledger.verify_log import CHUNK, ENTRY_FIELDS, LogFiles
-from jurat.merkle.entry import SALT_SIZE, commit_event
+from jurat.merkle.entry import COMMIT_DOMAIN, SALT_SIZE, commit_event
+from jurat.merkle.many import hash_pieces, split_digests
 
 Indexes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.void]
 _MAX_SUSPECTS: Final = 1_000_000
-_DOMAIN: Final = b"jurat/commit/v1\x00"
 
 
 class _Names(msgspec.Struct, gc=False):
@@ -95,7 +94,7 @@ class EventCheck:
         detail = "its entry is pruned, and the event is still there"
         self.faults.add_runs(self.log, "row_unknown", detail, indexes[pruned].tolist(), file=file)
         candidates = rows.copy()
-        candidates["commitment"] = np.frombuffer(b"".join(commit_all(salts, raws)), "V32")
+        candidates["commitment"] = np.frombuffer(_commit(salts, raws), "V32")
         if (covered := self.is_covered(indexes)).any():
             full = np.array([salt is not None or raw is not None for salt, raw in zip(salts, raws, strict=True)])
             candidates["commitment"][covered & ~full] = rows["commitment"][covered & ~full]  # the entry is all that is left of it
@@ -171,16 +170,17 @@ class EventCheck:
 
 def commit_all(salts: Sequence[bytes | None], raws: Sequence[bytes | None]) -> list[bytes]:
     """Return the commitment to each event; 32 zero bytes, which nothing hashes to, where the content is gone or no content."""
-    try:
-        if set(map(len, salts)) <= {SALT_SIZE}:  # type: ignore[arg-type]
-            sha256 = hashlib.sha256
-            return [sha256(_DOMAIN + salt + raw).digest() for salt, raw in zip(salts, raws, strict=True)]  # type: ignore[operator]
-    except TypeError:
-        pass
-    return [
+    return split_digests(_commit(salts, raws))
+
+
+def _commit(salts: Sequence[bytes | None], raws: Sequence[bytes | None]) -> bytes:
+    if None not in salts and None not in raws and {*map(len, salts)} == {SALT_SIZE}:  # type: ignore[arg-type]
+        ends = np.cumsum(np.fromiter(map(len, raws), np.uint64, len(raws)))  # type: ignore[arg-type]
+        return hash_pieces(COMMIT_DOMAIN, b"".join(raws), ends.tobytes(), rows=b"".join(salts), width=SALT_SIZE)  # type: ignore[arg-type]
+    return b"".join(
         bytes(32) if salt is None or raw is None or len(salt) != SALT_SIZE else commit_event(salt, raw)
         for salt, raw in zip(salts, raws, strict=True)
-    ]
+    )
 
 
 def names_in(raw: bytes | None) -> _Names:

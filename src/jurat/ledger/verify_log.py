@@ -7,7 +7,6 @@ for anything it finds there.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from jurat.ledger.pruned import entry_floor, hash_floor
 from jurat.merkle.entry import ENTRY_SIZE
+from jurat.merkle.many import hash_rows, split_digests
 from jurat.merkle.tile import TILE_WIDTH
 from jurat.merkle.tree import HASH_SIZE, Frontier, root_of
 
@@ -83,8 +83,7 @@ class LogFiles:
 
     def hashes(self, level: int, first: int, end: int) -> list[bytes]:
         """Return the stored hashes [first, end) of a level as far as they are there."""
-        raw = self.read(f"L{level}", first, end)
-        return [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+        return split_digests(self.read(f"L{level}", first, end))
 
     def _stride_of(self, name: str) -> int:
         return self.stride if name == "entries" else HASH_SIZE
@@ -127,7 +126,7 @@ def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: 
             break
         table = np.frombuffer(raw, np.uint8).reshape(count, files.stride)
         entries = np.ascontiguousarray(table[:, 2:])
-        leaves = _hash_rows(entries)
+        leaves = hash_rows(b"\x00", entries.tobytes(), entries.shape[1])
         _compare(check, files, 0, begin, leaves)
         wrong = (table[:, :2] != np.frombuffer(files.prefix, np.uint8)).any(axis=1)
         check.bad_prefixes += (np.flatnonzero(wrong)[:_MAX_DIFFERENCES] + begin).tolist()
@@ -136,8 +135,9 @@ def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: 
         done = 0
         while ahead and ahead[0].size <= begin + count:
             waypoint = ahead.pop(0)
-            _extend(check, frontier, leaves[done : waypoint.size - begin])
-            done = waypoint.size - begin
+            reached = (waypoint.size - begin) * HASH_SIZE
+            _extend(check, frontier, leaves[done:reached])
+            done = reached
             if frontier.root() == waypoint.root:
                 check.held = waypoint.size
             else:
@@ -148,7 +148,7 @@ def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: 
     check.root = frontier.root()
     for level, hashes in enumerate(check.levels, start=1):
         for first in range(check.floor >> 8 * level, len(hashes), CHUNK):
-            _compare(check, files, level, first, hashes[first : first + CHUNK])
+            _compare(check, files, level, first, b"".join(hashes[first : first + CHUNK]))
     return check
 
 
@@ -168,26 +168,18 @@ def _begin(check: TreeCheck, files: LogFiles) -> Frontier:
     return Frontier.at(check.floor, lambda level, index: root_of(stored[level // 8][index << level % 8 : (index + 1) << level % 8]))
 
 
-def _hash_rows(entries: npt.NDArray[np.uint8]) -> list[bytes]:
-    """Return `hash_leaf` of each row; shape (n, entry size). A tenth faster than `hash_leaves` of a list."""
-    leaves = np.zeros((len(entries), entries.shape[1] + 1), np.uint8)
-    leaves[:, 1:] = entries
-    sha256 = hashlib.sha256
-    return [sha256(leaf).digest() for leaf in leaves.view(f"V{leaves.shape[1]}")[:, 0].tolist()]
-
-
-def _extend(check: TreeCheck, frontier: Frontier, leaves: list[bytes]) -> None:
-    for level, hashes in enumerate(frontier.extend(leaves)[1:]):
+def _extend(check: TreeCheck, frontier: Frontier, leaves: bytes) -> None:
+    for level, hashes in enumerate(frontier.extend_joined(leaves)[1:]):
         if level == len(check.levels):
             check.levels.append([])
-        check.levels[level] += hashes
+        check.levels[level] += split_digests(hashes)
 
 
-def _compare(check: TreeCheck, files: LogFiles, level: int, first: int, computed: list[bytes]) -> None:
-    raw = files.read(f"L{level}", first, first + len(computed))
-    if raw == b"".join(computed):
+def _compare(check: TreeCheck, files: LogFiles, level: int, first: int, hashes: bytes) -> None:
+    raw = files.read(f"L{level}", first, first + len(hashes) // HASH_SIZE)
+    if raw == hashes:
         return
-    stored = [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
+    stored, computed = split_digests(raw), split_digests(hashes)
     if len(stored) < len(computed):
         check.short.setdefault(level, first + len(stored))
     found = check.differing.setdefault(level, [])
