@@ -18,6 +18,7 @@ from jurat.core.digests import digest_bytes
 from jurat.core.errors import Conflict
 from jurat.domain import commands, rows
 from jurat.domain.decide_models import known_version
+from jurat.domain.gate_measured import soaking_since
 from jurat.domain.kinds import RetentionClass
 from jurat.domain.stages import Stage
 from jurat.domain.values import Metric
@@ -48,12 +49,13 @@ def record_soak(app: App, token: str, version_name: str) -> Done:
     known(app, token)
     with app.store.reading() as state:
         version = known_version(state, version_name)
+        since = soaking_since(state, version)
     if version.stage != Stage.STAGING:
         raise Conflict(f"version `{version.version}` is in `{version.stage}`, a soak is measured in `staging`", code="not_in_staging")
     act(app, token, commands.CheckGate(version=version.version, stage=Stage.PRODUCTION))  # may this person ask? and: what was missing
     app.settle()
     waiting_since = still_waiting_since(app)
-    answer = app.events.select(_COUNT, [waiting_since, waiting_since, version.version, parse_at(version.stage_since)])
+    answer = app.events.select(_COUNT, [waiting_since, waiting_since, version.version, parse_at(since)])
     asked, answered, failed, alerts = answer.rows[0]
     log = LogName(app.settings.tenant, RetentionClass.INFERENCE)
     command = commands.RecordEvidence(
@@ -63,8 +65,8 @@ def record_soak(app: App, token: str, version_name: str) -> Done:
         dataset=f"log:{log}#0-{answer.as_of[str(log)]}",
         dataset_digest=digest_bytes(checkpoint_file(app.workspace.ledger, log).read_bytes()),
         metrics=_metrics(version, asked, answered, failed, alerts),
-        method="counted from the ledger's predictions since the version went to staging",
-        environment={"since": version.stage_since},
+        method="counted from the ledger's predictions since the version was put to work in staging",
+        environment={"since": since},
         duration_s=round(time.monotonic() - began, 3),
     )
     return act_as(app, evaluator_for(app, token), command)

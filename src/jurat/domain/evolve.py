@@ -152,7 +152,7 @@ def _endpoint_configured(state: State, event: Event, data: facts.EndpointConfigu
         system=version.system, upstream=data.upstream, confidence_floor=data.confidence_floor,
         requests_per_minute=data.requests_per_minute, blocked_patterns=data.blocked_patterns,
     )  # fmt: skip
-    return [Put("endpoints", data.endpoint, row), served_by(row)]
+    return [Put("endpoints", data.endpoint, row), served_by(state, row, event.at)]
 
 
 def _producer_registered(state: State, event: Event, data: facts.ProducerRegistered) -> list[Put]:

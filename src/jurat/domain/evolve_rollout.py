@@ -42,12 +42,15 @@ def ended(state: State, event: Event, data: facts.RolloutEnded) -> list[Put]:
         row, as_of=event.id, status=data.outcome, reason=data.reason, clauses=data.clauses))]  # fmt: skip
 
 
-def served_by(endpoint: rows.Endpoint) -> Put:
-    """Return the memory of how an endpoint served a version."""
+def served_by(state: State, endpoint: rows.Endpoint, at: str) -> Put:
+    """Return the memory of how an endpoint served a version. Other limits for the same server are no new beginning."""
+    before, served = state.get(rows.Endpoint, endpoint.endpoint), state.get(rows.Served, f"{endpoint.endpoint}/{endpoint.version}")
+    stayed = before is not None and (before.version, before.upstream) == (endpoint.version, endpoint.upstream)
     row = rows.Served(
         as_of=endpoint.as_of, endpoint=endpoint.endpoint, version=endpoint.version, version_digest=endpoint.version_digest,
         stage=endpoint.stage, upstream=endpoint.upstream, confidence_floor=endpoint.confidence_floor,
         requests_per_minute=endpoint.requests_per_minute, blocked_patterns=endpoint.blocked_patterns,
+        since=served.since if stayed and served is not None else at,
     )  # fmt: skip
     return Put("served", f"{endpoint.endpoint}/{endpoint.version}", row)
 

@@ -46,6 +46,12 @@ class Found(msgspec.Struct, frozen=True):
     why_not: str = ""
 
 
+def soaking_since(state: State, version: rows.Version) -> str:
+    """Return since when a version in staging has soaked: since it came there, or was last put to work, on whatever endpoint."""
+    served = [s.since for s in state.find(rows.Served, version=version.version, stage=version.stage) if s.since]
+    return max([version.stage_since, *served], key=parse_at)
+
+
 def find_evidence(state: State, version: rows.Version, gate: Gate, metric: str, now_ns: int) -> Found:
     """Return the newest evidence on this digest that says something about a metric, if it is fresh enough for the gate."""
     types = EVIDENCE_OF.get(type(gate))
@@ -62,7 +68,7 @@ def find_evidence(state: State, version: rows.Version, gate: Gate, metric: str, 
     at_ns, max_age = to_ns(parse_at(newest.measured_at)), getattr(gate, "max_age", "")
     if at_ns > now_ns:
         return Found(None, f"measured at {newest.measured_at}, which has not come yet")
-    if isinstance(gate, StagingSoak) and (at_ns - to_ns(parse_at(version.stage_since))) / 1e9 < gate.duration_s:
+    if isinstance(gate, StagingSoak) and (at_ns - to_ns(parse_at(soaking_since(state, version)))) / 1e9 < gate.duration_s:
         return Found(None)  # an earlier soak (the clock restarts with each deployment), or one measured before it was over
     if why := _not_held_out(state, version, newest):
         return Found(None, why)

@@ -10,6 +10,7 @@ import msgspec
 from jurat.core.clock import parse_at, to_ns
 from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
+from jurat.domain.gate_measured import soaking_since
 from jurat.domain.gates import GateResult, gates_in_force
 from jurat.domain.quorum import seats_filled
 from jurat.domain.requests import is_open
@@ -95,7 +96,7 @@ def _until(state: State, version: rows.Version, to_stage: Stage, clause: Clause,
     soak = next(g for stage in STAGES for g in gates.before(stage) if isinstance(g, StagingSoak))
     if version.stage != Stage.STAGING:
         return f"jurat model promote {version.version} staging", clause.reason
-    left_s = soak.duration_s - (now_ns - to_ns(parse_at(version.stage_since))) / 1e9
+    left_s = soak.duration_s - (now_ns - to_ns(parse_at(soaking_since(state, version)))) / 1e9
     return f"wait {format_quantity(max(left_s, 0.0), Dimension.DURATION)}", clause.reason
 
 

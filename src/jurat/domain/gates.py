@@ -16,7 +16,7 @@ from jurat.core.errors import Conflict
 from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
 from jurat.domain.facts import GateChecked
-from jurat.domain.gate_measured import condition_clause, expression_clause, policy_clause
+from jurat.domain.gate_measured import condition_clause, expression_clause, policy_clause, soaking_since
 from jurat.domain.gate_measured import show_metric as show_metric
 from jurat.domain.gate_upstream import shown_changes, upstream_clauses
 from jurat.domain.quorum import seats_filled
@@ -96,7 +96,7 @@ def check_gates(
                     found = [then]
                 case StagingSoak():
                     measured = [condition_clause(state, version, gate, c, now_ns) for c in gate.success_criteria]
-                    found = [_duration(version, gate, now_ns), *measured]
+                    found = [_duration(state, version, gate, now_ns), *measured]
                 case Custom():
                     asked = [policy_clause(state, version, gate, name, stage, now_ns) for name in gate.policies]
                     found = [expression_clause(state, version, gate, e, now_ns) for e in gate.checks] + [clause for clause, _ in asked]
@@ -173,9 +173,9 @@ def shown_for(state: State, version: rows.Version, to_stage: Stage, *, types: li
     }
 
 
-def _duration(version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:
+def _duration(state: State, version: rows.Version, gate: StagingSoak, now_ns: int) -> Clause:
     started = version.stage == Stage.STAGING
-    soaked_s = (now_ns - to_ns(parse_at(version.stage_since))) / 1e9 if started else 0.0
+    soaked_s = (now_ns - to_ns(parse_at(soaking_since(state, version)))) / 1e9 if started else 0.0
     passed = started and soaked_s >= gate.duration_s
     found = f"{format_quantity(max(soaked_s, 0.0), Dimension.DURATION)} in staging" if started else "not in staging"
     return Clause(

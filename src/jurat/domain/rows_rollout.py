@@ -52,6 +52,7 @@ class Served(Row, frozen=True, kw_only=True):
     confidence_floor: float
     requests_per_minute: int
     blocked_patterns: list[str]
+    since: str = ""  # RFC 3339: it was put to work there then, and was not put anywhere else since
 
 
 ROLLOUT_ROWS: Final[dict[str, type[Row]]] = {"rollouts": Rollout, "served": Served}

@@ -111,6 +111,42 @@ def test_a_soak_of_an_hour_is_not_48(law: Law, version: rows.Version) -> None:
     assert verdicts(law, version, Stage.PRODUCTION)["duration 48h"] == "not_enough_data"
 
 
+def test_the_soak_begins_anew_where_it_is_put_to_work_anew(law: Law, version: rows.Version) -> None:
+    law.to_staging(version)
+
+    def serve(upstream: str, version: str = version.version, **more: int) -> None:
+        law.do("olga", commands.ConfigureEndpoint(endpoint="e", version=version, upstream=upstream, confidence_floor=0.5, **more))
+
+    def unmet() -> set[str]:
+        clauses = check_gates(law.state, version_now(law), Stage.PRODUCTION, law.now_ns).clauses
+        return {c.condition for c in clauses if c.gate == "staging_soak" and c.verdict != "pass"}
+
+    everything = {"duration 48h", "error_rate <= 0.1%", "no_critical_alerts"}
+    law.wait(20 * 3600)
+    serve("http://127.0.0.1:9000")
+    law.soak(version)
+    assert unmet() == set()
+    serve("http://127.0.0.1:9000", requests_per_minute=10)  # other limits, the same server
+    assert unmet() == set()
+    serve("http://127.0.0.1:9001")
+    assert unmet() == everything
+    law.wait(47 * 3600)
+    assert unmet() == everything
+    law.soak(version)
+    assert unmet() == set()
+    other = law.register("1.1.0", "c")
+    law.to_staging(other)
+    serve("http://127.0.0.1:9001", other.version)
+    serve("http://127.0.0.1:9001")  # and back: it was away
+    assert unmet() == everything
+
+
+def version_now(law: Law) -> rows.Version:
+    found = law.state.get(rows.Version, "churn@1.0.0")
+    assert found is not None
+    return found
+
+
 def test_two_people_are_needed_whatever_roles_one_has(law: Law, version: rows.Version) -> None:
     law.to_staging(version)
     law.soak(version)
