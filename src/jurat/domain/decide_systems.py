@@ -42,9 +42,10 @@ def change_system(state: State, command: asked.ChangeSystem, context: Context) -
     if not str(after["purpose"]).strip() or len(str(after["purpose"])) > _MOST_TEXT:
         raise Malformed(f"a system needs a purpose, of up to {_MOST_TEXT} characters")
     check_owner(state, str(after["owner"]))
-    if _TIERS.index(tier) < _TIERS.index(system.risk_tier) and system.owner in people_behind(state, context.actor):
+    owners = {system.owner, str(after["owner"]), *system.earlier_owners}  # to hand it on first is no way around
+    if _TIERS.index(tier) < _TIERS.index(system.risk_tier) and (own := owners & people_behind(state, context.actor)):
         raise Denied(
-            f"`{system.owner}` owns system `{system.system}` and may not lower its risk tier",
+            f"`{min(own)}` owns, or owned, system `{system.system}` and may not lower its risk tier",
             hint="ask somebody else who may register systems", code="owner_lowers_tier",
         )  # fmt: skip
     fact = said.SystemChanged(

@@ -28,9 +28,10 @@ Link = tuple[str, str, str]  # source, relation, target
 def system_changed(state: State, event: Event, data: facts.SystemChanged) -> list[Put]:
     system = _known(state, rows.System, data.system, event)
     highest = max(system.highest_tier or system.risk_tier, data.risk_tier, key=_TIERS.index)
+    earlier = system.earlier_owners if data.owner == system.owner else sorted({*system.earlier_owners, system.owner})
     changed = _replace(
         system, as_of=event.id, purpose=data.purpose, owner=data.owner, risk_tier=data.risk_tier, affected_persons=data.affected_persons,
-        environments=data.environments, highest_tier=highest,
+        environments=data.environments, highest_tier=highest, earlier_owners=earlier,
     )  # fmt: skip
     return [Put("systems", data.system, changed)]
 

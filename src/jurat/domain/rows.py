@@ -117,6 +117,7 @@ class System(Row, frozen=True, kw_only=True):
     affected_persons: str = ""
     environments: list[str] = []  # noqa: RUF012
     highest_tier: RiskTier | None = None  # that it ever had: what was recorded under it is kept as long; None: the present one
+    earlier_owners: list[str] = []  # noqa: RUF012
 
 
 class Version(Row, frozen=True, kw_only=True):

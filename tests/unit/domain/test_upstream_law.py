@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +193,19 @@ def test_a_system_changes_as_an_event_and_nobody_lowers_their_own_tier(law: Law)
     assert tiers_of(law.state) == {"credit": "high"}, "what was recorded under a high tier is kept as long"
     with pytest.raises(Conflict):
         law.do("olga", asked.ChangeSystem(system="credit", reason="again", owner="prn_cleo"))
+
+
+def test_handing_a_system_on_is_no_way_to_lower_its_tier(law: Law) -> None:
+    lower = asked.ChangeSystem(system="credit", reason="it is harmless", risk_tier=RiskTier.MINIMAL)
+    for wish in (msgspec.structs.replace(lower, owner="prn_cleo"), msgspec.structs.replace(lower, owner="prn_dan")):
+        with pytest.raises(Denied):
+            law.do("dan", wish)
+    law.do("dan", asked.ChangeSystem(system="credit", reason="sold", owner="prn_cleo"))
+    with pytest.raises(Denied):
+        law.do("dan", lower)
+    with pytest.raises(Denied):
+        law.do("olga", msgspec.structs.replace(lower, owner="prn_olga"))
+    law.do("olga", lower)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 10_000, "a\u202eb", "e\u0301", "a\x00b"])
