@@ -46,6 +46,7 @@
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger · `watch` who is silent now
+`intents`    what was about to be done, and got no outcome
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `lineage`    what rests on what, and which predictions were made by it · `openlineage` what pipelines tell of it
 `advisories` known flaws of packages, imported and held against locks · `provenance` git, lock, machine: read by Jurat itself · `references` artefacts that lie elsewhere
@@ -59,6 +60,6 @@
 `records`    reading the ledger, which is an act · `where` conditions on events · `follow` events as they are sealed
 `witnessing` a witness and its memory, plugged together
 `rotate`     new keys for the logs · `mirroring` the record pushed to an object store
-`refold`     state folded again from the ledger, to compare or to repair
+`refold`     state folded again from the ledger, to compare or to repair · `comparing` by the clock
 `mlflow_door` how MLflow's clients show a token, and are told errors · `mlflow_runs` runs and bytes of a tracking server
 """

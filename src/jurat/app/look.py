@@ -135,6 +135,7 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.ReopeningRules: View(SeeLineage, lambda *_: "workspace", lambda _: "current"),
     rows.Signer: View(SeeGates, lambda *_: "workspace", lambda r: str(r.signer)),
     rows.Signature: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: str(r.version)),
+    rows.RegistryProtection: View(SeeGates, lambda *_: "workspace", lambda r: str(r.model)),
     rows.Evidence: View(SeeEvidence, lambda state, r: _model(state, r.version), lambda r: f"{r.version}/{r.type}"),
     rows.Request: View(SeeMetadata, lambda state, r: _model(state, r.version), lambda r: str(r.request)),
     rows.Endpoint: View(SeeEndpoints, lambda _, r: f"endpoints/{r.endpoint}", lambda r: str(r.endpoint)),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from jurat.app.clockwork import Clockwork, read_clockwork
+from jurat.app.clockwork import COMPARING, Clockwork, read_clockwork
+from jurat.app.intents import IntentsSeen, read_intents
 from jurat.app.refusals import Refused, read_refused
 from jurat.app.tree import running_tree
 from jurat.app.watch import Watched, read_watched
@@ -39,6 +40,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int]
     logs: list[LogLine]
     retention: Clockwork  # the clock of retention: when it ran, how that went, when it runs next
+    comparing: Clockwork  # the clock that holds the database against the ledger
+    intents: IntentsSeen | None = None  # what got no outcome; None: nobody looked yet
     watched: Watched | None = None  # which producers were silent when the worker looked last; None: it never looked
     refused: Refused | None = None  # what the door for events refused, by producer and reason; None: nothing
 
@@ -66,6 +69,8 @@ def status_of(workspace: Workspace) -> Status:
         ports=tree.ports if tree else {},
         logs=logs,
         retention=read_clockwork(workspace) or Clockwork(every_s=settings.retention_run_s or 0),
+        comparing=read_clockwork(workspace, COMPARING) or Clockwork(every_s=0 if settings.compare_at == "off" else 86_400),
+        intents=read_intents(workspace),
         watched=read_watched(workspace),
         refused=read_refused(workspace),
     )

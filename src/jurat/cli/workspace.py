@@ -90,22 +90,32 @@ def status(session: Session) -> None:
     running = f"{found.mode}, process {found.pid}" if found.pid else "nothing"
     doors = [(name, str(port)) for name, port in found.ports.items()]
     ports = [(f"{name} port", port) for name, port in doors]
-    show_fields(session, [("workspace", found.workspace), ("running", running), *ports, ("retention", _retention(found.retention))])
+    fields = [
+        ("workspace", found.workspace),
+        ("running", running),
+        *ports,
+        ("retention", _clock(found.retention, "jurat retention run --apply")),
+        ("comparison", _clock(found.comparing, "jurat rebuild --compare")),
+    ]
+    show_fields(session, fields)
     click.echo()
     lines = [[each.log, str(each.size), str(each.sealed), str(each.pruned or "")] for each in found.logs]
     show_table(session, ["log", "recorded", "sealed", "pruned below"], lines, empty="no log")
     for each in found.watched.silent if found.watched else ():
         click.echo(flat(f"silent: producer {each.producer} in {each.log}, nothing since {when(each.last_received_at)}"))
+    for orphaned in found.intents.orphaned if found.intents else ():
+        span = f"{when(orphaned.first_at)} to {when(orphaned.last_at)}"
+        click.echo(flat(f"without an outcome: {orphaned.count} at {orphaned.about}, {span}, {orphaned.event}"))
     for producer, counts in found.refused.counts.items() if found.refused else ():
         reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(counts.items()))
         click.echo(flat(f"refused of producer {producer}: {reasons}"))
 
 
-def _retention(clock: Clockwork) -> str:
+def _clock(clock: Clockwork, by_hand: str) -> str:
     from jurat.cli.show import when
     from jurat.core.clock import format_at
 
     if not clock.every_s:
-        return "runs by hand only: jurat retention run --apply"
+        return f"runs by hand only: {by_hand}"
     ran = f"ran {when(format_at(clock.ran_ns))}: {clock.said}" if clock.ran_ns else "has not run yet"
     return f"{ran}; next {when(format_at(clock.next_ns))}" if clock.next_ns else f"{ran}; runs while jurat serves"

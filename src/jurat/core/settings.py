@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -40,12 +41,14 @@ class Settings:
     public_url: str = _setting("", "https address of the API as others reach it, and issuer of its tokens; empty: https://<log_host>")
     gateway_url: str = _setting("", "https address of the gateway as others reach it; empty: on this machine only")
     session_lifetime: str = _setting("8h", "how long a sign-in lasts at most")
+    session_idle: str = _setting("30min", "how long a browser's session lives unused; `off`: until its end")
     token_lifetime: str = _setting("15min", "default lifetime of an access token")
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     artefact_store: str = _setting("", "where artefacts lie: `s3://bucket/prefix` or `file:///folder`; empty: in the workspace")
     database_bin: str = _setting("", "a directory with `initdb` and `postgres` of version 15 or later; empty: the ones in the wheel")
     database_user: str = _setting("", "account that PostgreSQL runs under when jurat runs as root; empty: `jurat` or `postgres`")
     retention_run: str = _setting("1d", "how often `jurat serve` takes away what is due by the retention table; `off`: by hand only")
+    compare_at: str = _setting("03:10", "time of day, UTC, at which `jurat serve` holds the database against the ledger; acts wait; `off`")
     prune_grace: str = _setting("1h", "how long pruned entries are only refused before the space that they take is freed; `0s`: at once")
     max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
     min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")
@@ -58,6 +61,11 @@ class Settings:
     def retention_run_s(self) -> float | None:
         """Seconds between two runs; None: the clock runs none."""
         return None if self.retention_run == "off" else parse_duration_s(self.retention_run)
+
+    @property
+    def session_idle_s(self) -> float:
+        """Seconds; 0: however long."""
+        return 0.0 if self.session_idle == "off" else parse_duration_s(self.session_idle)
 
     @property
     def prune_grace_s(self) -> float:
@@ -142,6 +150,8 @@ def _check(settings: Settings, source: str) -> None:
             raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
         if parse_duration_s(getattr(settings, key)) == 0:
             raise Malformed(f"`{key}` in `{source}` is `{getattr(settings, key)}`, expected more than nothing")
+    if settings.compare_at != "off" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", settings.compare_at):
+        raise Malformed(f"`compare_at` in `{source}` is `{settings.compare_at}`, expected a time of day such as `03:10`, or `off`")
     if settings.artefact_store and not settings.artefact_store.startswith(("s3://", "file:///")):
         raise Malformed(f"`artefact_store` in `{source}` is `{settings.artefact_store}`, expected `s3://bucket/prefix` or `file:///folder`")
     for key, text in (("retention_run", settings.retention_run), ("prune_grace", settings.prune_grace)):

@@ -39,6 +39,7 @@
 `facts_lineage` `commands_lineage` `rows_lineage` `evolve_lineage`  systems that change, assets, what rests on what
 `lineage`   nodes, walks, doubts · `packages` locks and ranges of versions · `osv` `facts_advisories` advisories, many at once · `descriptions` how things may be called
 `decide_systems` systems, assets, references · `decide_artefacts` kept bytes
+`decide_alarms` who is told when something is wrong by itself
 `decide_upstream` what changes upstream, and approvals that reopen
 `gate_upstream` at every gate
 `decide_access` `decide_models` `decide_requests`  the law by subject

@@ -17,4 +17,26 @@ class ProducerSilent(Fact, frozen=True, kw_only=True):
     silent_s: float  # when this was noticed
 
 
-WATCH_FACTS: dict[str, type[Fact]] = {"producer.silent.v1": ProducerSilent}
+class IntentsOrphaned(Fact, frozen=True, kw_only=True):
+    """What was about to be done, and of which nothing is on record since: who wrote it was killed, or lost the ledger."""
+
+    sort: str  # prediction, registry_act
+    about: str  # endpoints/credit, registry/<server>/<model>
+    intents: list[str]  # predictions, or event ids
+    first_at: str
+    last_at: str
+
+
+class ViewDiffers(Fact, frozen=True, kw_only=True):
+    """Rows of the database are not what the ledger says. Which, never what they say: that may be anything."""
+
+    count: int
+    rows: list[str]  # `altered versions/credit@1.1.0`; the first hundred
+    fields: dict[str, list[str]]  # which fields of a row
+
+
+WATCH_FACTS: dict[str, type[Fact]] = {
+    "producer.silent.v1": ProducerSilent,
+    "intents.orphaned.v1": IntentsOrphaned,
+    "view.differs.v1": ViewDiffers,
+}

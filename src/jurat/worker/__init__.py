@@ -6,7 +6,8 @@
 `timekeeping`     writes down what has ended, reminds, opens and closes access reviews
 `rollouts`        measures and judges the steps of rollouts, and takes back what fails
 `retention`       takes away what is due by the retention table, once a day
-`watch`           records that a producer has fallen silent
+`watch`           records that a producer has fallen silent · `intents` that something got no outcome
+`comparing`       holds the database against the ledger, once a day
 `masks`           hides what an approved erasure hides, whoever was killed before
 `witnesses`       gathers cosignatures on the anchor log's checkpoints, and publishes what a quorum cosigned
 `witness_client`  asks one witness over HTTP: away, slow, broken or lying, it holds up nobody

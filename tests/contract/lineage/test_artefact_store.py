@@ -200,10 +200,10 @@ def test_a_piece_at_a_time_goes_to_the_object_store_and_back(s3: S3, tmp_path: P
     assert [each.is_elsewhere for each in store.list()] == [False]
 
 
-def test_the_address_is_checked_when_the_settings_are_read() -> None:
+def test_the_address_is_checked_when_the_settings_are_read(tmp_path: Path) -> None:
     assert Settings().artefact_store == ""
     for url in ("http://bucket/x", "bucket", "s3:bucket"):
         with pytest.raises(Malformed, match="artefact_store"):
             parse_settings({"artefact_store": url}, source="jurat.toml")
     with pytest.raises(Malformed, match="credentials"):
-        ArtefactStore(Path("x"), "s3://key:secret@bucket/x").put(io.BytesIO(b""))
+        ArtefactStore(tmp_path / "x", "s3://key:secret@bucket/x").put(io.BytesIO(b""))

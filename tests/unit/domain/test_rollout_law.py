@@ -9,6 +9,7 @@ from tests.unit.domain.law import GATES, Law
 
 from jurat.core.errors import Conflict, JuratError, Malformed, NotFound
 from jurat.domain import commands, commands_rollout, facts, rows
+from jurat.domain.decide_rollout import stand
 from jurat.domain.facts_rollout import EndpointRolledBack
 from jurat.domain.values import Metric
 
@@ -148,6 +149,44 @@ def test_the_clock_of_a_step_begins_anew_when_it_is_resumed(law: Law) -> None:
     assert refused(lambda: judge(law, 10)).code == "unchanged"
     judge(law, 600)
     assert rollout(law).step == 1
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_at_each_step_it_pauses_goes_on_and_can_be_ended(law: Law, steps: int) -> None:
+    start(law)
+    for _ in range(steps):
+        judge(law)
+    share_bp = rollout(law).share_bp
+    steer(law, "pause")
+    assert refused(lambda: steer(law, "pause")).code == "unchanged"
+    assert refused(lambda: judge(law)).code == "unchanged"
+    assert (rollout(law).step, rollout(law).share_bp) == (steps, share_bp), "who had moved stays moved"
+    steer(law, "resume")
+    judge(law)
+    assert (rollout(law).step, rollout(law).status) == ((steps + 1, "running") if steps < 2 else (2, "completed"))
+    if steps == 2:
+        return
+    steer(law, "abort")
+    ended = law.events[-1].data
+    assert (ended.outcome, ended.automatic, ended.reason) == ("aborted", False, "a look")  # type: ignore[attr-defined]
+    assert endpoint(law).version == "churn@1.0.0"
+
+
+def test_a_clock_that_was_set_back_moves_nothing_and_a_criterion_that_fails_still_counts(law: Law) -> None:
+    start(law)
+    law.wait(-7_200)
+    assert refused(lambda: judge(law, 0)).code == "unchanged"
+    judge(law, 0, error_rate=0.5)
+    assert rollout(law).status == "rolled_back"
+
+
+@pytest.mark.parametrize(("found", "moves"), [({}, True), ({"request_count": 1.0}, False), ({"error_rate": 0.5}, True)])
+def test_whoever_judges_can_ask_first_whether_anything_would_move(law: Law, found: dict[str, float], moves: bool) -> None:
+    row = start(law)
+    metrics = [Metric(name=n, value=v, n=100) for n, v in {**GOOD, **found}.items()]
+    command = commands_rollout.JudgeRollout(endpoint="churn", rollout=row.rollout, step=0, step_since=row.step_since, metrics=metrics)
+    assert stand(law.state, command, law.now_ns + 601 * 10**9).moves is moves
+    assert stand(law.state, command, law.now_ns).moves is (found == {"error_rate": 0.5})
 
 
 def test_an_old_measurement_moves_nothing(law: Law) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ class Model:
     def __init__(self) -> None:
         self.delay_s = 0.0
         self.confidence = 0.9
+        self.approves: Callable[[float], bool] = lambda _age: True
         self.asked = 0
         self._server = uvicorn.Server(uvicorn.Config(self, port=0, lifespan="off", access_log=False, log_level="warning", ws="none"))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -63,13 +64,14 @@ class Model:
                 break
         self.asked += 1
         await asyncio.sleep(self.delay_s)
+        case = msgspec.json.decode(body)
         answer = msgspec.json.encode(
             {
-                "id": msgspec.json.decode(body)["id"],
+                "id": case["id"],
                 "model_version": "1.1.0",
                 "parameters": {"model_digest": WEIGHTS},
                 "outputs": [
-                    {"name": "approved", "datatype": "BOOL", "shape": [1], "data": [True]},
+                    {"name": "approved", "datatype": "BOOL", "shape": [1], "data": [self.approves(case["inputs"][0]["data"][0])]},
                     {"name": "confidence", "datatype": "FP64", "shape": [1], "data": [self.confidence]},
                 ],
             }

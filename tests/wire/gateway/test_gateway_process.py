@@ -9,13 +9,25 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.wire.gateway.gateway_site import Gateway, Heard, Site, infer, site
 
-from jurat.domain import facts
+from jurat.app import intents
+from jurat.app.comparing import compare_by_itself, next_at_ns
+from jurat.app.wiring import App, open_relay
+from jurat.cli.main import run
+from jurat.core.clock import parse_at, to_ns
+from jurat.core.errors import Malformed
+from jurat.core.jsonio import dump_json
+from jurat.core.settings import parse_settings
+from jurat.domain import facts, rows
 from jurat.domain.events import decode_event
+from jurat.domain.facts_watch import IntentsOrphaned, ViewDiffers
 from jurat.gateway.app import MAX_BODY_BYTES
+from jurat.store.connect import attach_database
+from jurat.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +277,131 @@ def test_killed_under_load_it_has_released_nothing_that_is_not_durable(home: Sit
     for thread in threads:
         thread.join()
     assert set(released) <= set(made(home))
+
+
+@contextlib.contextmanager
+def relayed(home: Site) -> Iterator[App]:
+    """The workspace as a process that owns it has it: what it records comes to the ledger."""
+    with open_relay(home.workspace) as relay:
+        yield replace(home.app, relay=relay)
+
+
+def notices_of(home: Site, subject: str) -> list[rows.Notice]:
+    with home.app.store.reading() as state:
+        return state.find(rows.Notice, subject=subject)
+
+
+def test_what_a_killed_gateway_left_without_an_outcome_is_on_record_and_told_once(
+    home: Site, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(home, gateway).status == 200
+    home.model.delay_s = 8.0
+
+    def unanswered() -> set[str]:
+        events = [event.data for event in home.events("inference")]
+        return {each.prediction for each in events if isinstance(each, facts.PredictionRequested)} - set(made(home))
+
+    before = unanswered()
+
+    def client() -> None:
+        with contextlib.suppress(OSError, Exception):
+            ask(home, gateway)
+
+    callers = [threading.Thread(target=client) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    eventually(lambda: len(unanswered() - before) == 3)
+    gateway.process.kill()
+    gateway.wait()
+    for caller in callers:
+        caller.join()
+    left = unanswered()
+
+    def orphaned() -> list[str]:
+        found = [event.data for event in home.events("error")]
+        return [each for data in found if isinstance(data, IntentsOrphaned) for each in data.intents]
+
+    with relayed(home) as app:
+        intents.watch_intents(app)
+        assert not (left - before) & set(orphaned()), "they may still be answered"
+        intents_file = intents.intents_file(home.workspace)
+        monkeypatch.setattr(intents, "_OLD_ENOUGH_NS", 0)
+        new = intents.watch_intents(app)
+        assert {(each.sort, each.about) for each in new} == {("prediction", "endpoints/credit")}
+        assert sum(each.count for each in new) >= 3
+        assert sorted(orphaned()) == sorted(left)
+        assert intents.watch_intents(app) == []
+        intents_file.unlink()
+        assert intents.watch_intents(app) == [], "the record remembers what the file does not"
+        assert intents.read_intents(home.workspace) is not None
+        assert len(orphaned()) == len(left)
+    (told,) = notices_of(home, "intent")
+    assert told.to not in ("prn_operator", "prn_client"), "the operator of the workspace is told"
+    assert "without an outcome" in told.text
+
+
+def test_the_status_says_what_got_no_outcome(home: Site, gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = intents.IntentsSeen(
+        looked_until_ns=1,
+        orphaned=[
+            intents.Orphaned(
+                sort="prediction", about="endpoints/credit", count=3, first_at="2026-11-26T01:00:00Z", last_at="2026-11-26T01:00:02Z",
+                event="evt_x",
+            )
+        ],
+    )  # fmt: skip
+    intents.intents_file(home.workspace).write_bytes(dump_json(seen))
+    assert run(["-C", str(home.workspace.root), "status"]) == 0
+    said = capsys.readouterr().out
+    assert "without an outcome: 3 at endpoints/credit" in said
+    assert "evt_x" in said
+    assert run(["-C", str(home.workspace.root), "status", "--json"]) == 0
+    assert '"count":3' in capsys.readouterr().out.replace(" ", "")
+    intents.intents_file(home.workspace).write_bytes(b"{")
+    assert run(["-C", str(home.workspace.root), "status"]) == 0, "what cannot be read is not there"
+
+
+def test_a_row_that_was_edited_past_the_walk_is_noticed_by_the_clock(home: Site, gateway: Gateway) -> None:
+    def edit(stage: str) -> None:
+        with Store.open(attach_database(home.workspace).dsn("owner"), application="test") as owner, owner.connection() as connection:
+            connection.execute("ALTER TABLE view.versions DISABLE TRIGGER USER")
+            connection.execute("UPDATE view.versions SET row = jsonb_set(row, '{stage}', %s::jsonb)", [f'"{stage}"'])
+            connection.execute("ALTER TABLE view.versions ENABLE TRIGGER USER")
+
+    with home.app.store.reading() as state:
+        known = state.get(rows.Version, "credit@1.1.0")
+    assert known is not None
+    with relayed(home) as app:
+        assert compare_by_itself(app) == "the database says what the ledger says"
+        edit("production" if known.stage != "production" else "staging")
+        try:
+            assert compare_by_itself(app) == "1 row of the database is not what the ledger says, the first: altered versions/credit@1.1.0"
+            compare_by_itself(app)  # the next night
+            app.settle()
+        finally:
+            edit(known.stage)
+        assert compare_by_itself(app) == "the database says what the ledger says"
+    found = [event.data for event in home.events("error") if isinstance(event.data, ViewDiffers)]
+    assert [(each.count, each.fields) for each in found] == [(1, {"versions/credit@1.1.0": ["stage"]})] * 2
+    assert len(notices_of(home, "view")) == 1, "nobody is told the same again while it lies unread"
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "expected"),
+    [
+        ("03:10", "2026-11-26T02:00:00Z", "2026-11-26T03:10:00Z"), ("03:10", "2026-11-26T03:10:00Z", "2026-11-27T03:10:00Z"),
+        ("00:00", "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"), ("23:59", "2026-11-26T00:00:00Z", "2026-11-26T23:59:00Z"),
+    ],
+)  # fmt: skip
+def test_the_next_night(at: str, now: str, expected: str) -> None:
+    assert next_at_ns(at, to_ns(parse_at(now))) == to_ns(parse_at(expected))
+
+
+def test_a_time_of_day_is_checked_when_the_settings_are_read() -> None:
+    assert parse_settings({"compare_at": "off"}, source="jurat.toml").compare_at == "off"
+    for bad in ("24:00", "3:10", "03:60", "", "noon"):
+        with pytest.raises(Malformed, match="compare_at"):
+            parse_settings({"compare_at": bad}, source="jurat.toml")
 
 
 def test_a_port_in_use_is_said_and_nothing_starts(home: Site, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
