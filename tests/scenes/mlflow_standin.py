@@ -21,6 +21,7 @@ class StandIn:
         self.runs: dict[str, dict[str, Any]] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.fails = False
+        self.held: threading.Event | None = None  # until it is set, no alias is moved
         self.forgiving = False  # whether names are found whatever their case, as by MySQL
         stand_in = self
 
@@ -61,6 +62,8 @@ class StandIn:
         elif parts.path == "/graphql":
             status, body, media = 200, b'{"data": {"ok": true}}', "application/json"
         elif "/mlflow/" in parts.path:
+            if self.held is not None and handler.command == "POST" and parts.path.endswith("/registered-models/alias"):
+                self.held.wait(20)
             given = json.loads(raw) if raw else {k: v[0] for k, v in parse_qs(parts.query).items()}
             status, found = self.call(handler.command, parts.path.partition("/mlflow/")[2], given)
             body, media = json.dumps(found).encode(), "application/json"

@@ -135,6 +135,7 @@ class HoldRegistryAct(Command, frozen=True, kw_only=True):
     source: str = ""  # of the version, as the guarded server says
     created_ms: int = 0
     holds: list[str] = []  # noqa: RUF012 - what of production the act would touch: `alias champion`, `version 3 in Production`
+    overtaken: bool = False  # somebody else moved that alias while this waited
 
     def resource(self, state: State) -> str:
         return _moved_place(state, self.registry, self.name, self.number, protected=True)

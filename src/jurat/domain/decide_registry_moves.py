@@ -122,6 +122,11 @@ def protect_aliases(state: State, command: asked.ProtectRegistryAliases, context
 
 def hold_act(state: State, command: asked.HoldRegistryAct, context: Context) -> list[Event]:
     """An act on a guarded server that touches production: its intent is on record before it is passed on."""
+    if command.overtaken:
+        raise Conflict(
+            f"alias `{command.alias}` of `{command.name}` on `{command.registry}` was moved by somebody else just now",
+            hint="look at it again, then decide", code="alias_moved",
+        )  # fmt: skip
     if command.act not in _HELD:
         refuse_in_production(command.holds or ["what it touches is not known"], f"`{command.name}` on `{command.registry}`: {command.act}")
     events: list[Event] = []

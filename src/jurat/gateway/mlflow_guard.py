@@ -4,7 +4,8 @@
                                            └── held: ask the server what it holds ── walk (intent on record) ── pass ── outcome on record
 
 If the intent cannot be recorded, the act does not happen. Held acts go one after the other: what was looked at is what is
-acted on. Whoever reaches the server past the guard is not held: let it listen where only the guard can.
+acted on; whoever waited while somebody else moved the same alias learns it, and moves nothing. Whoever reaches the server
+past the guard is not held: let it listen where only the guard can.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
+
+import msgspec
 
 from jurat.app.admit import hash_token
 from jurat.app.intake import parse_json
@@ -51,6 +54,7 @@ class Guard:
     def __init__(self, app: App, upstream: Upstream, name: str) -> None:
         self._app, self._upstream, self._name = app, upstream, name
         self._holding = asyncio.Lock()
+        self._waiting: set[_Ticket] = set()
         self._callers: dict[bytes, tuple[float, Actor]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,8 +130,16 @@ class Guard:
         if len(space) > 1:
             raise Malformed("header `x-mlflow-workspace` comes twice")
         registry = self._name + (f"#{space[0][1]}" if space else "")
-        async with self._holding:
+        ticket = _Ticket(registry, understood.name, understood.alias)
+        self._waiting.add(ticket)
+        try:
+            await self._holding.acquire()
+        finally:
+            self._waiting.discard(ticket)
+        try:
             command = await self._command(understood, path.prefix, registry, space)
+            if command is not None and ticket.overtaken_by not in (None, understood.number):
+                command = msgspec.structs.replace(command, overtaken=True)
             intent = ""
             if command is not None:
                 intent = (await asyncio.to_thread(act, self._app, who[0], command)).events[-1].id
@@ -142,6 +154,12 @@ class Guard:
             finally:
                 if intent and command is not None:
                     await self._report(who[1], command, intent, status)
+            if intent and understood.alias and status < 400:
+                for other in self._waiting:
+                    if other.same_as(ticket):
+                        other.overtaken_by = understood.number or 0
+        finally:
+            self._holding.release()
         await send({"type": "http.response.start", "status": status, "headers": told})
         await send({"type": "http.response.body", "body": answered})
 
@@ -204,6 +222,17 @@ class Guard:
             await asyncio.to_thread(act_as, self._app, caller, command)
         except JuratError as error:  # the intent is on record, and shows what came of it only to whoever looks
             _log.error("the outcome of %s is not on record: %s", intent, error.code)
+
+
+class _Ticket:
+    """Somebody who waits to move an alias. `overtaken_by`: the number that somebody else let it name meanwhile; 0: none."""
+
+    def __init__(self, registry: str, name: str, alias: str) -> None:
+        self._place = registry, name, alias
+        self.overtaken_by: int | None = None
+
+    def same_as(self, other: _Ticket) -> bool:
+        return self._place == other._place
 
 
 def _check_same(asked: Act, name: str, version: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@
 `shapes`    the one success shape, the one problem shape, the headers of every answer
 `requests`  what a request says: token, path, query, a bounded and strict body
 `queries`   the routes that look: rows, events, cases, stories, proofs, status
-`queries_access` windows, reviews, reports
+`queries_access` windows, reviews, reports · `queries_requests` looks on record, and how people answer
 `openapi`   the table as an OpenAPI document · `openapi_doors` the routes beside it
 `login`     the browser's way in, by an identity provider
 `oauth`     tokens for programs: `/oauth/token`, keys, metadata

@@ -32,7 +32,7 @@ from jurat.domain import (
     rows,
 )
 from jurat.domain.commands import Command
-from jurat.web import queries, queries_access, queries_lineage
+from jurat.web import queries, queries_access, queries_lineage, queries_requests
 from jurat.web.queries import EventQuery, NoQuery, Override, PageQuery, Query
 
 _SHA = "sha256:" + "3f" * 32
@@ -137,7 +137,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     _acts("/models/{version}/requests", commands.RequestPromotion, "requests", "Ask for approval of exactly this version",
           {"to_stage": "production", "lifetime_s": 604800.0}),
     _lists("/requests", rows.Request, "requests", "Requests on models that the caller may see"),
-    _looks("/requests/{request}", queries.row_of(rows.Request), rows.Request, "requests", "Exactly what an approver signs"),
+    _looks("/requests/{request}", queries_requests.shown, rows.Request, "requests", "Exactly what an approver signs; a look is on record"),
+    Route("GET", "/api/v1/request-stats", "How people answer requests: how often yes, how fast after they were shown them", "requests",
+          list[queries_requests.Answered], look=queries_requests.stats, query=queries_requests.StatsQuery),
     _acts("/requests/{request}/approve", commands.Approve, "requests", "Say yes to exactly what was shown", {"shown_digest": _SHA}),
     _acts("/requests/{request}/reject", commands.Reject, "requests", "Say no, with what would have to change",
           {"shown_digest": _SHA, "comment": "the gap by age is too wide"}),
@@ -297,6 +299,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     _looks("/reviews/{review}", queries_access.report, queries_access.Report, "access", "A review with its answers and what proves them"),
     _acts("/reviews/{review}/grants/{grant}", commands_access.AnswerReview, "access", "Say whether a grant stays",
           {"answer": "remove", "reason": "moved to another team"}),
+    _lists("/registry-protections", rows.RegistryProtection, "models", "Which aliases of which registered models are protected"),
+    _acts("/registry-protections", commands_registry.ProtectRegistryAliases, "models",
+          "Say which aliases may name only what passed the gates of production",
+          {"model": "*", "aliases": ["champion", "live*"], "reason": "what the branches load"}),
     _lists("/rollouts", rows.Rollout, "models", "The newest rollout of each endpoint that the caller may see"),
     _looks("/rollouts/{endpoint}", queries.row_of(rows.Rollout), rows.Rollout, "models", "The newest rollout of an endpoint"),
     _acts("/rollouts/{endpoint}", commands_rollout.StartRollout, "models", "Give a version traffic in the steps of the gate file",
@@ -318,8 +324,8 @@ ROUTES: Final[tuple[Route, ...]] = (
 NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_signature.RecordSignature: "a signature is checked on the workspace's own machine: `jurat model verify-signature`",
     commands_rollout.JudgeRollout: "a step is measured and judged by Jurat itself",
-    commands_rollout.ShowRequest: "`jurat request show` walks with it",
-    commands_rollout.ReadRequestStats: "it reads the whole ledger: `jurat request stats` on the workspace's own machine",
+    commands_rollout.ShowRequest: "looking at a request walks with it: /requests/{request}",
+    commands_rollout.ReadRequestStats: "the question walks with it: /request-stats",
     commands_rollout.ReleaseArtefact: "bytes are handed out on the workspace's own machine: `jurat model fetch`",
     commands_lineage.ImportAdvisories: "advisories are read on the workspace's own machine: `jurat advisory import`",
     commands_lineage.RecordLineage: "pipelines speak OpenLineage: /api/v1/lineage",
@@ -329,7 +335,6 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_registry.HoldRegistryAct: "the guard asks: `jurat mlflow guard`",
     commands_registry.ReportRegistryAct: "the guard tells: `jurat mlflow guard`",
     commands_registry.ImportRun: "another server is asked from the workspace's own machine: `jurat mlflow import-run`",
-    commands_registry.ProtectRegistryAliases: "`jurat mlflow protect`",
     commands_identity.OpenSession: "a session is opened on a proof: /login, /oauth/token",
     commands_identity.MintToken: "tokens are handed out on a proof: /oauth/token",
     commands_identity.RotateTokenKeys: "a key is made on the workspace's own machine: `jurat identity rotate-keys`",

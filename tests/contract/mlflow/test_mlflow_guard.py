@@ -8,8 +8,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -289,6 +291,9 @@ def test_after_sign_off_it_passes_with_intent_and_outcome_on_record(guarded: Gua
     assert (intent.data.phase, intent.data.version, intent.data.status) == ("intended", version, 0)
     assert (outcome.data.phase, outcome.data.status, outcome.data.intent) == ("answered", 200, intent.id)
 
+    if guarded.stand_in:
+        race_for_champion(guarded, guarded.stand_in, name, version)
+
     # the same holds for what would take it away, or put something else in its place
     client = guarded.client()
     for call in (
@@ -309,6 +314,37 @@ def test_after_sign_off_it_passes_with_intent_and_outcome_on_record(guarded: Gua
     time.sleep(0.002)
     guarded.client().create_model_version(name, source)
     assert "digest is unknown" in str(refused(lambda: guarded.client().set_registered_model_alias(name, "champion", "1")))
+
+
+def race_for_champion(guarded: Guarded, stand_in: StandIn, name: str, version: str) -> None:
+    """Two unmodified clients move one protected alias at once, both through the gates: one does, one gets a conflict, on record."""
+    site = guarded.site
+    guarded.client().create_model_version(name, f"s3://b/{name}/3")
+    source, created_ms = read_entry(guarded.upstream, name, 3)
+    site.bind(name, 3, version, registry=REGISTRY, source=source, created_ms=created_ms)
+    first, second = guarded.client(), guarded.client()
+    stand_in.held = threading.Event()
+    moves = sum(path.endswith("/registered-models/alias") for _, path, _ in stand_in.seen)
+    with ThreadPoolExecutor(3) as clients:
+        winner = clients.submit(first.set_registered_model_alias, name, "champion", "3")
+        deadline = time.monotonic() + 20
+        while sum(path.endswith("/registered-models/alias") for _, path, _ in stand_in.seen) == moves:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        loser = clients.submit(second.set_registered_model_alias, name, "champion", "1")
+        same = clients.submit(guarded.client().set_registered_model_alias, name, "champion", "3")
+        time.sleep(1.5)  # it stands in the guard by now, behind the first
+        stand_in.held.set()
+        winner.result(20)
+        late = refused(lambda: loser.result(20))
+        same.result(20)
+    stand_in.held = None
+    assert "was moved by somebody else just now" in str(late)
+    assert late.error_code == "RESOURCE_CONFLICT"
+    assert names(guarded, name) == {"champion": "3"}
+    assert site.denials("alias_moved")
+    guarded.client().set_registered_model_alias(name, "champion", "1")  # whoever has looked again may
+    guarded.client().delete_model_version(name, "3")
 
 
 def test_what_is_not_protected_is_deleted_and_renamed_freely(guarded: Guarded, name: str) -> None:

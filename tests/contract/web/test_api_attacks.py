@@ -45,6 +45,9 @@ class Api:
     def post(self, path: str, token: str, **body: Any) -> Reply:
         return call(self.app, "POST", f"/api/v1{path}", token=token, body=body)
 
+    def get(self, path: str, token: str) -> Reply:
+        return call(self.app, "GET", f"/api/v1{path}", token=token)
+
     def done(self, path: str, token: str = "", **body: Any) -> dict[str, Any]:
         reply = self.post(path, token or self.operator, **body)
         assert reply.status == 200, reply.body
@@ -190,8 +193,8 @@ def version(api: Api) -> rows.Version:
 
 def test_rule_1_many_approvals_at_once_are_one_person_and_many_promotions_one_promotion(api: Api, version: rows.Version) -> None:
     _, engineer = api.join("ml_engineer")
-    _, cleo = api.join("ml_lead", "product_owner")
-    _, dan = api.join("product_owner")
+    cleos, cleo = api.join("ml_lead", "product_owner")
+    dans, dan = api.join("product_owner")
     asked = api.done(f"/models/{version.version}/requests", engineer, to_stage="production", lifetime_s=600.0)["events"][0]["data"]
     request, shown = asked["request"], asked["shown_digest"]
 
@@ -206,13 +209,35 @@ def test_rule_1_many_approvals_at_once_are_one_person_and_many_promotions_one_pr
     assert sorted(reply.status for reply in said) == [200, 409, 409, 409, 409, 409]
     alone = api.post(f"/models/{version.version}/promote", engineer, to_stage="production", request=request)
     assert alone.json()["code"] == "gate_not_passed"
+    assert api.get(f"/requests/{request}", api.live.tokens["data_scientist"]).status == 200  # no approver: nobody counts that look
+    assert api.get(f"/requests/{request}", dan).json()["data"]["shown_digest"] == shown
     assert api.post(f"/requests/{request}/approve", dan, shown_digest=shown).status == 200
+    assert api.get("/request-stats?last=0s", dan).status == 400
+    stats = {each["person"]: each for each in api.get("/request-stats?last=1h", dan).json()["data"]}
+    assert [(stats[who]["yes"], stats[who]["unseen"], stats[who]["too_fast"]) for who in (cleos, dans)] == [(1, 1, 0), (1, 0, 1)]
+    assert stats[dans]["median_s"] < 5
+    assert "under 5 s" in stats[dans]["signs"][0]
+    api.live.app.settle()
+    looks = [decode_event(each.raw) for each in api.live.app.events.scan(kinds={"request.shown.v1"})]
+    assert [(each.actor.principal, each.data.shown_digest) for each in looks] == [(dans, shown)]  # type: ignore[attr-defined]
 
     done = together(6, lambda: api.post(f"/models/{version.version}/promote", engineer, to_stage="production", request=request))
     assert sorted(reply.status for reply in done) == [200, 409, 409, 409, 409, 409]
     api.live.app.settle()
     promoted = list(api.live.app.events.scan(kinds={"version.promoted.v1"}))
     assert len(promoted) == 2  # to staging, to production
+
+
+def test_which_aliases_are_protected_is_said_over_http_too(api: Api) -> None:
+    operator = api.live.tokens["operator"]
+    wish = {"model": "playground", "aliases": ["live*"], "reason": "our word for it"}
+    assert api.post("/registry-protections", api.live.tokens["business_analyst"], **wish).status == 403
+    assert api.post("/registry-protections", operator, **{**wish, "aliases": ["*x"]}).status == 400
+    assert api.post("/registry-protections", operator, **{**wish, "model": "*", "aliases": []}).status == 400
+    assert api.done("/registry-protections", operator, **wish)["events"][0]["kind"] == "registry_protection.applied.v1"
+    assert [(each["model"], each["aliases"]) for each in api.get("/registry-protections", operator).json()["data"]] == [
+        ("playground", ["live*"])
+    ]
 
 
 def test_rule_12_history_needs_no_row_that_can_be_deleted(api: Api) -> None:
