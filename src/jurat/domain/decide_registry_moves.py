@@ -190,6 +190,13 @@ def _through_gates(
             code="digest_unknown",
         )
     version = known_version(state, binding.version)
+    if version.held:
+        raise Conflict(
+            f"{what} of `{name}` may not name version `{number}`: `{version.version}` behind it is held, something that it rests on "
+            f"changed (`{version.held}`)",
+            hint=f"choose another, or have it approved again: `jurat model reaffirm {version.version}`",
+            code="version_held",
+        )
     if version.stage == Stage.PRODUCTION:
         return version, []
     if version.stage != Stage.STAGING:

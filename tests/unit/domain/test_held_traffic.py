@@ -7,6 +7,7 @@ import pytest
 from tests.unit.domain import test_rollout_law as scene
 from tests.unit.domain.law import GATES, Law
 
+from jurat.domain import commands_registry as registry
 from jurat.domain import commands_rollout as asked
 from jurat.domain import rows
 from jurat.gateway import arms
@@ -53,3 +54,21 @@ def test_there_is_no_way_back_to_it(law: Law) -> None:
     back = asked.RollBack(endpoint="churn", version="churn@1.0.0", reason="wrong")
     assert scene.refused(lambda: law.do("ben", back)).code == "version_held"
     assert scene.endpoint(law).version == "churn@1.1.0"
+
+
+def test_no_protected_alias_and_no_stage_production_names_it(law: Law) -> None:
+    version = law.state.get(rows.Version, "churn@1.0.0")
+    assert version is not None
+    law.do("ada", registry.CreateRegistryModel(name="churn"))
+    law.do("ada", registry.CreateRegistryVersion(name="churn", source="s3://b/1"))
+    bind = registry.BindRegistryVersion(
+        registry="", name="churn", number=1, version=version.version, weights_digest=version.artefacts.weights.digest
+    )
+    law.do("ada", bind)
+    champion = registry.MoveRegistryAlias(name="churn", alias="champion", number=1)
+    stage = registry.MoveRegistryStage(name="churn", number=1, stage="Production")
+    law.do("ben", champion)
+    law.do("ben", msgspec.structs.replace(champion, number=None))
+    hold(law, version.version)
+    for move in (champion, stage):
+        assert scene.refused(lambda move=move: law.do("ben", move)).code == "version_held"
