@@ -1,5 +1,5 @@
 # Everything that a developer types. `make` alone prints this help.
-# Needs: Python 3.11 or later, git, make. Everything else comes from locks/, as wheels (all but Spark), checked by hash.
+# Needs: Python 3.11 or later, git, make. Everything else comes from locks/, as wheels (but for two test tools), checked by hash.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -46,7 +46,7 @@ test: $(VENV)/.dev $(VENV)/.node ## every test that takes seconds; continuous in
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/pytest -q -n $(XDIST) --dist loadfile -m "not slow" tests
 
-test-long: $(VENV)/.interop $(VENV)/.spark ## the campaigns that take minutes: crash loops, fuzzing, load
+test-long: $(VENV)/.interop $(VENV)/.spark $(VENV)/.validators ## the campaigns that take minutes: crash loops, fuzzing, load
 	@tests/system-packages chromium strace golang-go golang-golang-x-mod-dev
 	@$(BIN)/pytest -q -m slow tests
 
@@ -60,6 +60,7 @@ lock: $(VENV)/.dev ## resolve pyproject.toml again
 	@$(COMPILE) pyproject.toml --upgrade --extra objects --group test --group dev --group interop -c locks/dev.txt -o locks/interop.txt
 	@$(COMPILE) --group peers --upgrade -o locks/peers.txt
 	@printf 'pyspark>=4.3,<5\nsetuptools\n' | $(COMPILE) --no-config --upgrade - -o locks/spark.txt
+	@printf 'mlcroissant>=1.1,<2\nhuggingface-hub>=2.4\nsetuptools\n' | $(COMPILE) --no-config --upgrade - -o locks/validators.txt
 
 wheel: $(VENV)/.dev ## build dist/jurat-*.whl
 	@rm -rf dist && $(UV) build -q --wheel --no-build-isolation --python $(BIN)/python
@@ -105,6 +106,12 @@ $(VENV)/.interop: locks/interop.txt | $(VENV)/.dev
 $(VENV)/.peers: locks/peers.txt | $(VENV)/.dev
 	@$(PYTHON) -m venv $(VENV)/peers
 	@$(UV) pip install -q --python $(VENV)/peers/bin/python --require-hashes --only-binary :all: -r locks/peers.txt
+	@touch $@
+
+# Whoever defined the formats of our cards checks them, in an environment of their own: one small part of it comes as source only.
+$(VENV)/.validators: locks/validators.txt | $(VENV)/.uv
+	@$(PYTHON) -m venv $(VENV)/validators
+	@$(UV) pip install -q --python $(VENV)/validators/bin/python --require-hashes --only-binary :all: --no-binary jsonpath-rw --build-constraint $< -r $<
 	@touch $@
 
 # Apache Spark, for one of the long tests, in an environment of its own. It comes as source only: what builds it is held to the same lock.

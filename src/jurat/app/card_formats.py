@@ -71,10 +71,10 @@ def _metadata(card: Card, data: rows.Dataset | None) -> dict[str, Any]:
     for section in card.sections:
         figures = [(line, line.metric) for line in section.lines if line.metric is not None and line.metric.value is not None]
         on = next((line.text.partition(" ")[0] for line in section.lines if line.label == "Measured on"), "")
-        if figures and not on.startswith(("artefact:", "log:")):  # a scan and a soak are measured on no data set
+        if figures and not on.startswith(("artefact:", "log:", "signature:", "advisories:")):  # those are measured on no data set
             metrics = [{"type": m.name, "name": line.label, "value": m.value, "args": {"event": line.event}} for line, m in figures]
             task = {"type": "tabular-classification"}
-            results.append({"task": task, "dataset": {"type": on, "name": on}, "metrics": metrics})
+            results.append({"task": task, "dataset": {"type": _no_hub_id(on), "name": on}, "metrics": metrics})
             names |= {metric.name for _, metric in figures}
     indexed = {"model-index": [{"name": name, "results": results}]} if results else {}
     return {
@@ -83,10 +83,14 @@ def _metadata(card: Card, data: rows.Dataset | None) -> dict[str, Any]:
         "library_name": "sklearn",
         "pipeline_tag": "tabular-classification",
         "tags": ["jurat", "tabular-classification"],
-        "datasets": [data.dataset] if data else [],
         "metrics": sorted(names),
         **indexed,
     }
+
+
+def _no_hub_id(dataset: str) -> str:
+    """Return a data set's name as Hugging Face writes names. It is not on the hub, so the list of the hub's data sets stays empty."""
+    return dataset.replace("@", "-")
 
 
 def as_html(card: Card) -> str:

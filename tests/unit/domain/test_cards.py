@@ -93,9 +93,9 @@ def test_the_hugging_face_card_is_yaml_with_the_measured_data_and_its_tables_sta
     text = as_markdown(FULL, DATA)
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["license"] == "unknown"
-    assert front["datasets"] == ["loans@v1"]
+    assert "datasets" not in front, "the hub has no such data set"
     results = front["model-index"][0]["results"]
-    assert results[0]["dataset"]["name"] == "holdout@v1"
+    assert results[0]["dataset"] == {"type": "holdout-v1", "name": "holdout@v1"}
     assert results[0]["metrics"] == [{"type": "accuracy", "name": "accuracy", "value": 0.765, "args": {"event": "evt_acc"}}]
     assert front["metrics"] == ["accuracy", "demographic_parity_difference", "no_critical_findings"]
     for line in text.split("---\n", 2)[2].splitlines():
