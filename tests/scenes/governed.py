@@ -45,9 +45,10 @@ class MemoryVault:
     def put_token(
         self, token_hash: bytes, *, token_id: str, principal: str, chain: Sequence[str], expires_at: datetime, session: str = "",
         jkt: str = "", audience: Sequence[str] = (), hands: Sequence[str] = (), root: str = "",
+        idle_s: float = 0.0, used_at: datetime | None = None,
     ) -> None:  # fmt: skip
         self.tokens[token_hash] = KnownToken(
-            token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience), hands, root
+            token_id, principal, list(chain), "*", expires_at, None, session, jkt, " ".join(audience), hands, root, idle_s, used_at
         )
 
     def forget_tokens(self, before: datetime) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final, Protocol, Self
 
 from jurat.core.clock import from_ns, parse_at
@@ -76,6 +77,10 @@ def admit(state: State, vault: TokenVault, token: str, now_ns: int) -> Actor:
         raise Unauthenticated(
             f"this access token expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC", hint="get a new one: `jurat token issue`"
         )
+    if is_idle(known, now_ns):
+        raise Unauthenticated(
+            f"this session lay idle for more than {known.idle_s / 60:g} minutes", hint="sign in again", code="session_idle"
+        )
     _check_presented(known, token)
     _check_session(state, known, now_ns)
     principal = state.get(rows.Principal, known.principal)
@@ -95,12 +100,19 @@ def suspended(principal: str, chain: Sequence[str], why: str) -> Unauthenticated
     )
 
 
+def is_idle(known: KnownToken, now_ns: int) -> bool:
+    """Whether a token that ends when nobody uses it has ended so."""
+    return known.used_at is not None and from_ns(now_ns) >= known.used_at + timedelta(seconds=known.idle_s)
+
+
 def why_not_admitted(state: State, known: KnownToken, now_ns: int) -> str:
     """Return why a token that once was taken admits nobody any more, or nothing if it still does."""
     if known.revoked_at is not None:
         return "revoked"
     if from_ns(now_ns) >= known.expires_at:
         return "expired"
+    if is_idle(known, now_ns):
+        return "idle"
     try:
         _check_session(state, known, now_ns)
     except Unauthenticated:

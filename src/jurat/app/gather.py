@@ -42,7 +42,11 @@ def gather(state: State, vault: Vault, command: Command, now_ns: int) -> Known:
                 if link
                 else None
             )
-            return Known(link=known, passkey_of=vault.passkeys.holder_of(credential_id=command.credential_id))
+            return Known(
+                link=known,
+                passkeys=len(vault.passkeys.of(command.principal)),
+                passkey_of=vault.passkeys.holder_of(credential_id=command.credential_id),
+            )
         case credentials.ActivateToken():
             return Known(credential=_made(vault, command.token))
         case credentials.VouchCredential():

@@ -83,7 +83,8 @@ def _token(workspace: Workspace, state: State, vault: Vault, fact: facts.TokenIs
         token, token_hash = new_token()
     vault.put_token(
         token_hash, token_id=fact.token, principal=fact.principal, chain=fact.chain, expires_at=parse_at(fact.expires_at),
-        session=fact.session, jkt=fact.jkt, audience=fact.audience, hands=fact.hands, root=fact.root,
+        session=fact.session, jkt=fact.jkt, audience=fact.audience, hands=fact.hands, root=fact.root, idle_s=fact.idle_s,
+        used_at=parse_at(event.at) if fact.idle_s else None,
     )  # fmt: skip
     return {"token": token, "token_id": fact.token, "expires_at": fact.expires_at} if fact.how else {"token": token, "token_id": fact.token}
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from jurat.app.admit import suspended
+from jurat.app.admit import hash_token, suspended
 from jurat.app.keep_people import hash_link
 from jurat.app.look import SeePrincipals, check, known
 from jurat.app.sessions import open_session
@@ -28,12 +28,13 @@ from jurat.core.workspace import Workspace
 from jurat.domain import rows
 from jurat.domain.commands_people import AddPasskey, IssueLink, RemovePasskey
 from jurat.domain.credentials import spoken_by
+from jurat.domain.decide_people import need_fresh_sign_in
 from jurat.domain.events import Actor
 from jurat.domain.values import PrincipalType
 from jurat.identity import passkeys as proof
 from jurat.identity.passkeys import Site
 from jurat.store.passkeys import Passkey
-from jurat.store.store import Tx
+from jurat.store.store import Snapshot, Tx
 
 FIRST_LINK_S: Final = 900.0
 _MOST_LABEL: Final = 60
@@ -168,12 +169,19 @@ def passkeys_of(app: App, token: str, principal: str) -> list[ShownPasskey]:
 
 def begin_adding(app: App, site: Site, token: str) -> dict[str, Any]:
     """Return what the browser of somebody who is signed in is asked, to make another passkey."""
-    return _ask_to_register(app, site, _signed_in(app, token).principal, _hash(token.encode()))
+    caller = _signed_in(app, token)
+    with app.store.reading() as state:
+        if state.vault.passkeys.of(caller.principal):
+            need_fresh_sign_in(state, _session(state, token), app.clock.now_ns())
+    return _ask_to_register(app, site, caller.principal, _hash(token.encode()))
 
 
 def finish_adding(app: App, site: Site, token: str, credential: dict[str, Any], label: str) -> str:
     """Keep another passkey of whoever is signed in; return its id."""
-    return _add(app, site, _signed_in(app, token), _hash(token.encode()), credential, label, b"")
+    caller = _signed_in(app, token)
+    with app.store.reading() as state:
+        session = _session(state, token)
+    return _add(app, site, caller, _hash(token.encode()), credential, label, b"", session)
 
 
 def remove_own(app: App, token: str, passkey: str) -> None:
@@ -193,12 +201,13 @@ def _ask_to_register(app: App, site: Site, principal: str, bound_to: bytes) -> d
 
 
 def _add(
-    app: App, site: Site, person: Actor, bound_to: bytes, credential: dict[str, Any], label: str, link_hash: bytes
+    app: App, site: Site, person: Actor, bound_to: bytes, credential: dict[str, Any], label: str, link_hash: bytes, session: str = ""
 ) -> str:  # fmt: skip
     made = proof.check_registered(site, credential, _take_challenge(app, credential, bound_to))
     command = AddPasskey(
         principal=person.principal, credential_id=made.credential_id, public_key=made.public_key, sign_count=made.sign_count,
         label=" ".join(label.split())[:_MOST_LABEL] or "passkey", synced=made.synced, link_hash=link_hash,
+        session=session,
     )  # fmt: skip
     return act_as(app, person, command).reply["passkey"]
 
@@ -247,6 +256,11 @@ def _name(app: App, principal: str) -> str:
 
 def _person(principal: str) -> Actor:
     return Actor(principal=principal, type=PrincipalType.PERSON, chain=[principal])
+
+
+def _session(state: Snapshot, token: str) -> str:
+    found = state.vault.find_token(hash_token(token))
+    return found.session if found else ""
 
 
 def _by_passkey(tx: Tx, key: Passkey) -> Actor:

@@ -5,13 +5,15 @@ Doors close what is open by them a moment later (`connections`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from jurat.app.keep_identity import hash_secret
 from jurat.app.look import look
 from jurat.app.walk import Done, act, act_as, act_by
 from jurat.app.wiring import App
-from jurat.core.clock import parse_at, to_ns
+from jurat.core.clock import from_ns, parse_at, to_ns
 from jurat.core.errors import Malformed, Unauthenticated
 from jurat.core.units import parse_duration_s
 from jurat.domain import rows
@@ -37,8 +39,26 @@ def open_session(
         method=method, form=form, jkt=jkt, link=link, linked_by=linked_by, issuer=issuer, subject=subject,
         lifetime_s=parse_duration_s(app.settings.session_lifetime),
         token_lifetime_s=parse_duration_s(app.settings.token_lifetime),
+        idle_s=app.settings.session_idle_s,
     )  # fmt: skip
     return act_by(app, who, command)
+
+
+_TOUCH_S: Final = 60.0
+_MOST_TOUCHED: Final = 10_000
+_touched: dict[bytes, float] = {}  # by hash: when this process noted last that a cookie was used
+
+
+def touch(app: App, token: str) -> None:
+    """Note that a browser's session is used: once a minute, however often it asks."""
+    now_s, token_hash = time.monotonic(), hash_secret(token)
+    if now_s - _touched.get(token_hash, float("-inf")) < _TOUCH_S:
+        return
+    if len(_touched) >= _MOST_TOUCHED:
+        _touched.clear()
+    _touched[token_hash] = now_s
+    with app.store.vaulting() as vault:
+        vault.touch_token(token_hash, from_ns(app.clock.now_ns()))
 
 
 def live_sessions(app: App, token: str, principal: str = "") -> list[rows.Session]:

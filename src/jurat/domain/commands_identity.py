@@ -24,6 +24,7 @@ class OpenSession(_OnWorkspace, frozen=True, kw_only=True):
     audience: list[str] = []  # noqa: RUF012 - a struct's default is copied; empty: every door
     jkt: str = ""
     form: str = "jwt"  # or `opaque`: a browser's cookie, which lives as long as the session
+    idle_s: float = 0.0  # of a cookie: how long it lives unused; 0: however long
     link: str = ""  # the provider whose account is linked to the person in the same act, on an invitation
     linked_by: str = ""
     issuer: str = ""  # of that provider

@@ -136,6 +136,7 @@ class AddPasskey(_OnPrincipal, frozen=True, kw_only=True):
     label: str
     synced: bool
     link_hash: bytes = b""  # empty: by a session
+    session: str = ""  # which one; empty, without a link: by a token of no session
 
 
 class RemovePasskey(_OnPrincipal, frozen=True, kw_only=True):

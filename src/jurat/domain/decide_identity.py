@@ -47,7 +47,7 @@ def open_session(state: State, command: commands.OpenSession, context: Context) 
     lifetime_s = command.lifetime_s if command.form == "opaque" else min(command.token_lifetime_s, command.lifetime_s)
     events = [
         context.event(opened),
-        _issued(context, lifetime_s, command.audience, command.jkt, opened.session, command.form, command.method, root),
+        _issued(context, lifetime_s, command.audience, command.jkt, opened.session, command.form, command.method, root, command.idle_s),
         *[context.event(identity.SessionEnded(session=s.session, principal=person, reason="expired"), because=[s.as_of]) for s in over],
     ]
     if command.link:
@@ -218,7 +218,17 @@ def check_address(url: str, what: str) -> None:
         )
 
 
-def _issued(context: Context, lifetime_s: float, audience: list[str], jkt: str, session: str, form: str, how: str, root: str = "") -> Event:
+def _issued(
+    context: Context,
+    lifetime_s: float,
+    audience: list[str],
+    jkt: str,
+    session: str,
+    form: str,
+    how: str,
+    root: str = "",
+    idle_s: float = 0.0,
+) -> Event:
     if unknown := [door for door in audience if door not in DOORS]:
         raise Malformed(f"`{unknown[0][:60]}` is no audience of ours", hint=f"there are {' and '.join(DOORS)}", code="invalid_target")
     if form == "opaque" and jkt:
@@ -226,6 +236,7 @@ def _issued(context: Context, lifetime_s: float, audience: list[str], jkt: str, 
     data = facts.TokenIssued(
         token=context.fresh("tok"), principal=context.actor.principal, chain=context.actor.chain,
         expires_at=format_at(context.now_ns + round(lifetime_s * 1e9)), audience=audience or list(DOORS), jkt=jkt, session=session,
-        form=form, how=how, hands=context.actor.hands, root=(root or context.actor.credential) if context.actor.hands else "",
+        form=form, how=how, idle_s=idle_s if form == "opaque" else 0.0, hands=context.actor.hands,
+        root=(root or context.actor.credential) if context.actor.hands else "",
     )  # fmt: skip
     return context.event(data)

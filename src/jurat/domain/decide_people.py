@@ -18,6 +18,7 @@ from jurat.domain.state import State
 from jurat.domain.values import PrincipalType
 
 LONGEST_LINK_S = 7 * 86_400
+FRESH_SIGN_IN_S = 300
 
 
 def deactivate(state: State, command: commands.Deactivate, context: Context) -> list[Event]:
@@ -118,11 +119,27 @@ def add_passkey(state: State, command: commands.AddPasskey, context: Context) ->
     if link is not None and (link.is_used or context.now_ns >= to_ns(parse_at(link.expires_at))):
         what = "was used already" if link.is_used else "has expired"
         raise Denied(f"link `{link.link}` {what}", hint="ask an operator for a new one: `jurat principal invite`", code="link_over")
+    if link is None and context.known.passkeys:
+        need_fresh_sign_in(state, command.session, context.now_ns)
     data = facts.PasskeyAdded(
         passkey=context.fresh("pky"), principal=row.principal, by="link" if link else "session", link=link.link if link else "",
         synced=command.synced, hands=link.hands if link else context.actor.hands,
     )  # fmt: skip
     return [context.event(data, because=[row.as_of])]
+
+
+def need_fresh_sign_in(state: State, session: str, now_ns: int) -> None:
+    """Pass if whoever acts signed in a moment ago: who has an open page, or a token, is not asked for a device by that.
+
+    Raises:
+        Denied: they did not.
+    """
+    row = state.get(rows.Session, session) if session else None
+    if row is None or now_ns - to_ns(parse_at(row.opened_at)) > FRESH_SIGN_IN_S * 10**9:
+        raise Denied(
+            f"another passkey is added within {FRESH_SIGN_IN_S // 60} minutes of signing in", hint="sign in again, then add it",
+            code="sign_in_again",
+        )  # fmt: skip
 
 
 def remove_passkey(state: State, command: commands.RemovePasskey, context: Context) -> list[Event]:

@@ -121,6 +121,7 @@ class TokenIssued(Fact, frozen=True, kw_only=True, omit_defaults=True):  # what 
     how: str = ""  # what it was given for: `refresh`, `exchange`, `workload`, …
     hands: list[str] = []  # noqa: RUF012 - who else made it, or what it came of: it is in two hands
     root: str = ""  # what it came of that somebody may vouch for: a passkey, a linked account, an activated token
+    idle_s: float = 0.0  # how long it lives unused; 0: however long
 
 
 class TokenRevoked(Fact, frozen=True, kw_only=True):

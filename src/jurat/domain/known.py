@@ -35,4 +35,5 @@ class Known:
     changed: list[str] = field(default_factory=list)  # fields of a description that differ from what is kept
     link: KnownLink | None = None
     credential: KnownCredential | None = None  # that the command names
+    passkeys: int = 0  # how many its person has
     passkey_of: str = ""  # who holds the passkey that the command names

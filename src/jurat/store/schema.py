@@ -23,7 +23,7 @@ from jurat.store.lineage import LINEAGE_SHAPE
 from jurat.store.registry import SHAPE
 
 OLDEST_SERVER: Final = 150000
-MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
+MIGRATIONS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql", "schema_7.sql")
 _log: Final = logging.getLogger("jurat.store")
 _LOCK: Final = 0x6A75_7261  # "jura": one process at a time migrates
 

@@ -41,6 +41,8 @@ class KnownToken(NamedTuple):
     audience: str = ""  # doors, separated by spaces; empty: every door
     hands: Sequence[str] = ()  # who else made it, or what it came of; empty: nobody else
     root: str = ""  # what it came of, that somebody may vouch for
+    idle_s: float = 0.0  # how long it lives unused; 0: however long
+    used_at: datetime | None = None  # as of a minute ago at most
 
 
 class Made(NamedTuple):
@@ -110,6 +112,8 @@ class Vault:
         audience: Sequence[str] = (),
         hands: Sequence[str] = (),
         root: str = "",
+        idle_s: float = 0.0,
+        used_at: datetime | None = None,
     ) -> None:
         """Keep the SHA-256 of a token that is about to be handed out.
 
@@ -120,18 +124,19 @@ class Vault:
         if expires_at.tzinfo is None:
             raise Malformed("the expiry of a token has no time zone")
         self._connection.execute(
-            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at, session_id, jkt, audience, hands, root) "
-            "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO vault.token (token_hash, token_id, principal, chain, scope, expires_at, session_id, jkt, audience, hands, root, "
+            "idle_s, used_at) "
+            "VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 token_hash, token_id, principal, dump_json(list(chain)).decode(), scope, expires_at, session, jkt, " ".join(audience),
-                list(hands), root,
+                list(hands), root, idle_s, used_at,
             ],
         )  # fmt: skip
 
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         """Return the token with this hash, whether or not it still holds; None if there is none."""
         row = self._connection.execute(
-            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience, hands, root "
+            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience, hands, root, idle_s, used_at "
             "FROM vault.token WHERE token_hash = %s",
             [token_hash],
         ).fetchone()
@@ -158,6 +163,13 @@ class Vault:
             {"who": principal, "at": at},
         )
         return [(str(name), Made(*rest)) for name, *rest in found.fetchall()]
+
+    def touch_token(self, token_hash: bytes, at: datetime) -> None:
+        """Note that a token which ends when it lies idle was used; one that has ended so stays ended."""
+        self._connection.execute(
+            "UPDATE vault.token SET used_at = %s WHERE token_hash = %s AND used_at < %s AND used_at + make_interval(secs => idle_s) > %s",
+            [at, token_hash, at, at],
+        )
 
     def revoke_token(self, token_id: str, principal: str, at: datetime | None = None) -> None:
         """End a principal's token, now or at a given moment; one that ended earlier stays as it is.

@@ -1,7 +1,7 @@
 """The browser's way in: off to an identity provider and back, with a cookie at the end. Beside the table of `table`: no JSON here.
 
 `GET /login/{provider}`   to the provider; `?invitation=` the first time
-`GET /login/callback`     back from it: exactly this address, once, in the browser that began
+`GET /login/callback`     back from it: exactly this address, once, in the browser that began; browsers go on to `/account`
 `POST /logout`            the session ends, and with it everything that lives by it
 """
 
@@ -48,10 +48,12 @@ def login_routes(app: App) -> list[Route]:
                 browser=request.cookies.get(_KEPT, ""), refused=asked.get("error", ""),
             )
         )  # fmt: skip
-        answer = Response(
+        answer: Response = Response(
             dump_json({"data": {"session": done.reply["session"], "expires_at": done.reply["session_expires_at"]}, "next": ""}),
             headers={"cache-control": "no-store"}, media_type="application/json",
         )  # fmt: skip
+        if "text/html" in request.headers.get("accept", ""):  # a person sits there, and wants a page
+            answer = RedirectResponse("/account", 303, headers={"cache-control": "no-store"})
         left_s = (to_ns(parse_at(done.reply["session_expires_at"])) - app.clock.now_ns()) // 10**9
         answer.set_cookie(
             COOKIE, done.reply["token"], max_age=left_s, path="/", httponly=True, samesite="lax", secure=_is_secure(app, request)

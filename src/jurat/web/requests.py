@@ -12,6 +12,7 @@ from jurat.app.admit import Presented
 from jurat.app.connections import hold
 from jurat.app.intake import parse_json
 from jurat.app.present import API, addresses_of, present
+from jurat.app.sessions import touch
 from jurat.app.wiring import App
 from jurat.core.errors import Denied, Malformed, Unauthenticated
 from jurat.web.shapes import TooLarge, WrongType
@@ -49,6 +50,7 @@ async def _received(app: App, request: Request) -> Presented:
     found = request.headers.getlist("authorization")
     if not found and COOKIE in request.cookies:
         _check_same_origin(app, request)
+        await run_in_threadpool(touch, app, request.cookies[COOKIE])
         return Presented(request.cookies[COOKIE], door=API)
     scheme, _, token = found[0].partition(" ") if len(found) == 1 else ("", "", "")
     scheme, token = scheme.lower(), token.strip()

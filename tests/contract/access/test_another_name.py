@@ -142,19 +142,6 @@ def test_a_token_that_an_operator_made_approves_nothing_at_any_door(house: House
     assert len(house.refusals()) == before + 3
 
 
-def test_a_passkey_by_a_link_that_an_operator_opened_approves_nothing(house: House, asked: dict[str, Any]) -> None:
-    before = len(house.refusals())
-    link = act(house.app, house.operator, IssueLink(principal=house.ids["cleo"], lifetime_s=600)).reply["link"]
-    key = SoftAuthenticator(ORIGIN)
-    options = house.post("/auth/enrol/begin", {"link": link}).json()["data"]["options"]
-    enrolled = house.post("/auth/enrol/finish", {"link": link, "credential": key.make(options), "label": "soft"})
-    assert enrolled.status == 200
-    answer = approve_by(house, asked, cookie=enrolled.headers["set-cookie"].partition(";")[0])
-    assert (answer.status, answer.json()["code"]) == (403, "credential_of_another")
-    event = refused_and_recorded(house, before)
-    assert event.actor.credential.startswith("pky_"), "which one it was is on record, too"
-
-
 def test_a_passkey_that_was_added_by_such_a_token_approves_nothing(house: House, asked: dict[str, Any]) -> None:
     before = len(house.refusals())
     bearer = {"authorization": f"Bearer {house.hand_out('cleo', 'stolen')}"}
@@ -167,6 +154,19 @@ def test_a_passkey_that_was_added_by_such_a_token_approves_nothing(house: House,
     answer = approve_by(house, asked, cookie=f"jurat_session={signed}")
     assert (answer.status, answer.json()["code"]) == (403, "credential_of_another")
     refused_and_recorded(house, before)
+
+
+def test_a_passkey_by_a_link_that_an_operator_opened_approves_nothing(house: House, asked: dict[str, Any]) -> None:
+    before = len(house.refusals())
+    link = act(house.app, house.operator, IssueLink(principal=house.ids["cleo"], lifetime_s=600)).reply["link"]
+    key = SoftAuthenticator(ORIGIN)
+    options = house.post("/auth/enrol/begin", {"link": link}).json()["data"]["options"]
+    enrolled = house.post("/auth/enrol/finish", {"link": link, "credential": key.make(options), "label": "soft"})
+    assert enrolled.status == 200
+    answer = approve_by(house, asked, cookie=enrolled.headers["set-cookie"].partition(";")[0])
+    assert (answer.status, answer.json()["code"]) == (403, "credential_of_another")
+    event = refused_and_recorded(house, before)
+    assert event.actor.credential.startswith("pky_"), "which one it was is on record, too"
 
 
 def test_the_guard_moves_nothing_into_production_by_such_a_token(house: House) -> None:

@@ -10,7 +10,7 @@ async function ask(path, body) {
     credentials: "same-origin",
   });
   const found = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(sentence(found.detail, found.hint)), { status: answer.status });
+  if (!answer.ok) throw Object.assign(new Error(sentence(found.detail, found.hint)), { status: answer.status, code: found.code });
   return found.data;
 }
 
@@ -79,6 +79,11 @@ async function step(button, doing) {
   }
 }
 
+async function signIn() {
+  const { options } = await ask("/auth/sign-in/begin", {});
+  await ask("/auth/sign-in/finish", { credential: await useKey(options) });
+}
+
 function deviceSaid(error) {
   if (error.name === "InvalidStateError") return "This device has a passkey for you already: sign in with it.";
   if (error.name === "NotAllowedError") return "The device did not answer, or you told it not to. Try again.";
@@ -90,8 +95,7 @@ const pages = {
   async "sign-in"() {
     document.getElementById("sign-in").addEventListener("click", (event) =>
       step(event.currentTarget, async () => {
-        const { options } = await ask("/auth/sign-in/begin", {});
-        await ask("/auth/sign-in/finish", { credential: await useKey(options) });
+        await signIn();
         location.assign("/account");
       }),
     );
@@ -137,7 +141,11 @@ const pages = {
     }
     document.getElementById("add").addEventListener("click", (event) =>
       step(event.currentTarget, async () => {
-        const { options } = await ask("/auth/passkeys/begin", {});
+        const { options } = await ask("/auth/passkeys/begin", {}).catch(async (error) => {
+          if (error.code !== "sign_in_again") throw error;
+          await signIn();
+          return ask("/auth/passkeys/begin", {});
+        });
         await ask("/auth/passkeys/finish", { credential: await makeKey(options), label: "" });
         await showAccount();
       }),
