@@ -18,6 +18,7 @@ from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
 from jurat.ledger.create import create_ledger
 from jurat.ledger.layout import LogName
+from jurat.ledger.memory import keep_freed_memory
 from jurat.ledger.rows import Span, table_of
 
 LOG: Final = LogName("main", "inference")
@@ -113,6 +114,7 @@ def follow(workspace: Workspace) -> None:
         sys.stdin.read()
         ended.set()
 
+    keep_freed_memory()  # as the worker does
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     with Follower(workspace.ledger, LOG.tenant, flush_age_s=1.0) as follower:
         table_of([Span(0, 1, bytes(59), bytes(4), bytes(16))])  # pyarrow's lazy imports belong to the start

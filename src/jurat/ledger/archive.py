@@ -13,12 +13,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
+import pyarrow as pa
 
 from jurat.core.clock import Clock, SystemClock
 from jurat.core.errors import Conflict, Unavailable
@@ -36,7 +38,9 @@ FLUSH_ROWS: Final = 100_000  # of one log
 FLUSH_AGE_S: Final = 60.0  # of a log's oldest event that waits
 GRACE_S: Final = 120.0  # a replaced file stays until the longest query over it must be over
 _MERGED_BYTES: Final = 512 * 1024 * 1024  # in one call: some ten seconds
-_STEP_ROWS: Final = 200_000  # of one log in one manifest: bounds memory when there is much to catch up
+_TABLE_ROWS: Final = 100_000  # of one log in memory at once as columns: a part has as many, until it is merged
+_STEP_ROWS: Final = 400_000  # of one log in one manifest, and
+_TAIL_BYTES: Final = 256 * 1024 * 1024  # that are read ahead: they bound memory when there is much to catch up
 
 
 class Follower:
@@ -64,7 +68,7 @@ class Follower:
         self._lock = _lock(self._events, tenant)
         try:
             self._manifest = read_manifest(self._events)
-            self._tail = Tail(ledger_root, tenant)
+            self._tail = Tail(ledger_root, tenant, most_bytes=_TAIL_BYTES)
             self._tail.refresh(self._manifest.high_water)  # before anything is deleted: the journal has what the archive lacks
             self._remove_unlisted()
         except BaseException:
@@ -184,7 +188,17 @@ class Follower:
         return self._clock.now_ns() - oldest.received_ns >= self._flush_age_s * 1e9
 
     def _write_parts(self, log: LogName, start: int, stop: int) -> list[Part]:
-        table = table_of(self._tail.spans(str(log), start, stop))
+        """Write the events [start, stop). While a hundred thousand are encoded and synced, the next become columns."""
+        begin = min(start + _TABLE_ROWS, stop)
+        table, parts = table_of(self._tail.spans(str(log), start, begin)), []
+        with ThreadPoolExecutor(1) as writer:
+            for first in range(begin, stop, _TABLE_ROWS):
+                written = writer.submit(self._write_table, log, table)
+                table = table_of(self._tail.spans(str(log), first, min(first + _TABLE_ROWS, stop)))
+                parts += written.result()
+        return parts + self._write_table(log, table)
+
+    def _write_table(self, log: LogName, table: pa.Table) -> list[Part]:
         parts = []
         for kind, date, rows in split_by_kind_and_day(table):
             first, last = rows["idx"][0].as_py(), rows["idx"][-1].as_py()

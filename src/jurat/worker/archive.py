@@ -19,6 +19,7 @@ from jurat.core.settings import load_settings
 from jurat.core.workspace import Workspace
 from jurat.ledger.archive import Follower
 from jurat.ledger.claim import is_wanted
+from jurat.ledger.memory import keep_freed_memory
 
 _PAUSE_S: Final = 0.2
 _COMPACT_EVERY_S: Final = 300.0
@@ -29,6 +30,7 @@ def main() -> int:
     born = parse_birth()
     stopping = stop_on_signals()
     watch_parent(born.parent_fd)
+    keep_freed_memory()
     born.say_ready()
     try:
         keep_archive(born.workspace, stopping)

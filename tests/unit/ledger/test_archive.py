@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.ledger_workspace import ACCESS, INFERENCE, PREDICTION_MADE, RECORDS_READ
@@ -72,6 +73,29 @@ def test_much_to_catch_up_comes_in_bounded_steps(bench: Bench, monkeypatch: pyte
     assert [each.index for each in bench.events().scan(after={"main/inference": 14}, classes=["inference"])] == [14, 15, 16, 17, 18]
 
 
+def test_one_table_is_written_while_the_next_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_TABLE_ROWS", 3)
+    bench.append(10)
+    bench.seal()
+    write, asked = archive.write_part, []
+
+    def fail_once(path: Path, tables: list[pa.Table], *, rows: int) -> parts.WrittenFile:
+        asked.append(rows)
+        if len(asked) == 2:
+            raise Unavailable("the archive could not write", code="storage_failed")
+        return write(path, tables, rows=rows)
+
+    monkeypatch.setattr(archive, "write_part", fail_once)
+    with bench.follower() as follower:
+        with pytest.raises(Unavailable):
+            follower.step(flush=True)
+        assert (follower.manifest.parts, follower.manifest.high_water) == ((), {})
+        assert follower.step(flush=True) == 10
+        assert [(part.first, part.last) for part in follower.manifest.parts] == [(0, 2), (3, 5), (6, 8), (9, 9)]
+    assert asked == [3, 3, 3, 3, 3, 1]
+    assert all_told(bench)
+
+
 def test_a_backlog_larger_than_memory_is_archived_piece_by_piece(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         bench.append(10)
@@ -82,7 +106,7 @@ def test_a_backlog_larger_than_memory_is_archived_piece_by_piece(bench: Bench, m
     monkeypatch.setattr(query, "Tail", small)
     with pytest.raises(Unavailable, match="too far behind"):
         bench.events().as_of()
-    monkeypatch.setattr(archive, "Tail", small)
+    monkeypatch.setattr(archive, "_TAIL_BYTES", 10_000)
     with bench.follower() as follower:  # nothing of it is due by rows or by age
         assert follower.step() >= 40
         assert follower.step(flush=True) <= 25
