@@ -33,7 +33,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool
 
 
-_MEASURE = "jurat model evaluate {version} --data FILE --dataset NAME"
+_MEASURE = "jurat model evaluate {version} --data FILE --dataset {dataset}"
 _DO = {
     "automated_tests": _MEASURE,
     "bias_check": _MEASURE,
@@ -72,12 +72,14 @@ def afterwards(state: State, to_stage: Stage) -> str:
 
 def _step(state: State, version: rows.Version, to_stage: Stage, clause: Clause, required: bool, now_ns: int) -> Step:
     kind = clause.gate.partition(" ")[0]
-    do, who, why = _DO.get(kind, "").format(version=version.version), list[str](), clause.reason or clause.found
+    held_out = version.validation_dataset if version.validation_dataset != version.training_dataset else ""
+    names = {"version": version.version, "dataset": held_out or "NAME"}
+    do, who, why = _DO.get(kind, "").format(**names), list[str](), clause.reason or clause.found
     if kind == "staging_soak" and clause.condition.startswith("duration "):
         do, why = _until(state, version, to_stage, clause, now_ns)
     elif kind == "custom":
         is_policy = clause.condition.startswith("policy ")
-        do = f"jurat gate check {version.version} {to_stage}" if is_policy else _MEASURE.format(version=version.version)
+        do = f"jurat gate check {version.version} {to_stage}" if is_policy else _MEASURE.format(**names)
     elif kind == "human_approval":
         do, who = _approve(state, version, clause, now_ns)
     return Step(

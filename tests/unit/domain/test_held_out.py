@@ -6,6 +6,7 @@ import pytest
 from tests.unit.domain.law import HELD_OUT, Law, dataset, digest, version_command
 
 from jurat.domain import commands, rows
+from jurat.domain.gate_preview import missing_steps
 from jurat.domain.gates import check_gates
 from jurat.domain.stages import Stage
 from jurat.domain.values import Metric
@@ -77,3 +78,10 @@ def test_what_is_measured_on_no_rows_is_not_asked_for_them(law: Law) -> None:
     law.measure(version, "soak", accuracy=0.9)  # counted from the log: a custom gate may look at it
     clauses = check_gates(law.state, version, Stage.STAGING, law.now_ns).clauses
     assert [c.verdict for c in clauses] == ["not_enough_data", "pass"]
+
+
+def test_what_is_missing_names_the_rows_to_measure_on(law: Law) -> None:
+    version = law.state.get(rows.Version, "churn@1.0.0")
+    assert version is not None
+    steps = missing_steps(law.state, version, Stage.STAGING, check_gates(law.state, version, Stage.STAGING, law.now_ns), law.now_ns)
+    assert {step.do for step in steps} == {f"jurat model evaluate churn@1.0.0 --data FILE --dataset {HELD_OUT}"}
