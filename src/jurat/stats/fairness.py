@@ -108,8 +108,9 @@ def _largest_gap(tallies: list[_Tally], min_group_size: int, what: str) -> Inter
     smallest = min(n for _, n in tallies)
     if smallest < max(1, min_group_size):
         return NotEnoughData(f"smallest {what} has {smallest} rows, needs {max(1, min_group_size)}")
-    by_rate = sorted(tallies, key=lambda tally: tally[0] / tally[1])
-    lowest, highest = by_rate[0], by_rate[-1]
+    # Of groups with the same rate the smaller one speaks, whose interval is wider: how groups are numbered decides nothing.
+    lowest, *others = sorted(tallies, key=lambda tally: (tally[0] / tally[1], tally[1]))
+    highest = max(others, key=lambda tally: (tally[0] / tally[1], -tally[1]))
     gap = newcombe(*highest, *lowest)
     # The figure is a size: where the signed interval crosses 0, no gap at all is possible, and either end may be the larger.
     return Interval(gap.point, max(0.0, gap.low), max(gap.high, -gap.low))
