@@ -61,5 +61,6 @@
 `witnessing` a witness and its memory, plugged together
 `rotate`     new keys for the logs · `mirroring` the record pushed to an object store
 `refold`     state folded again from the ledger, to compare or to repair · `comparing` by the clock
+`lost_database` PostgreSQL is gone, and the ledger is not
 `mlflow_door` how MLflow's clients show a token, and are told errors · `mlflow_runs` runs and bytes of a tracking server
 """

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from jurat.app.look import CheckLedger, check
 from jurat.app.wiring import App
 from jurat.domain.events import Event, decode_event
+from jurat.domain.evolve import evolve
+from jurat.domain.state import MemoryState
 from jurat.store.connect import attach_database
 from jurat.store.rebuild import STATE_KINDS, Difference, compare, rebuild
 from jurat.store.store import Store
@@ -36,6 +38,18 @@ def rebuild_state(app: App, token: str) -> int:
     app.settle()
     with _owner(app) as store:
         return rebuild(store, _events(app))
+
+
+def fold_in(app: App, *, dry: bool = False) -> tuple[MemoryState, int]:
+    """Return what the ledger says holds now, and of how many events; put it into the database, unless it is only looked at."""
+    state, count = MemoryState(), 0
+    for event in _events(app):
+        state.apply(evolve(state, event))
+        count += 1
+    if not dry:
+        with _owner(app) as store:
+            rebuild(store, _events(app))
+    return state, count
 
 
 def _owner(app: App) -> Store:

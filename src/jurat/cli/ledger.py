@@ -47,16 +47,25 @@ def prove(session: Session, event: str, output: Path, form: str | None) -> None:
             session.say(f"anyone can check it: jurat verify {output} --keys {keys / 'log-keys.json'}")
 
 
-@verb("rebuild", example="jurat rebuild --compare")
+@verb(
+    "rebuild",
+    example="jurat rebuild --compare\n\njurat rebuild --lost-database --reason 'the volume of PostgreSQL was lost'",
+)
 @click.option("--compare", "only_compare", is_flag=True, help="Change nothing: name what differs.")
 @click.option("--apply", is_flag=True, help="Put what the ledger says in the place of what the database says.")
+@click.option("--lost-database", "is_lost", is_flag=True, help="PostgreSQL is gone: fill a new one. The ledger's signing key is the proof.")
+@click.option("--operator", default="", metavar="PRINCIPAL", help="With --lost-database: who gets a token; needed if there are several.")
+@click.option("--reason", default="", help="With --lost-database: what happened; it is on record.")
 @click.pass_obj
-def rebuild(session: Session, only_compare: bool, apply: bool) -> int:
+def rebuild(session: Session, only_compare: bool, apply: bool, is_lost: bool, operator: str, reason: str) -> int:
     """Fold the ledger again; compare it with what the database says holds now, or put it in its place."""
     from jurat.app.refold import compare_state, rebuild_state
 
-    if only_compare == apply:
-        raise click.UsageError("say what is meant: `--compare` or `--apply`")
+    if [only_compare, apply, is_lost].count(True) != 1:
+        raise click.UsageError("say what is meant: `--compare`, `--apply` or `--lost-database`")
+    if is_lost:
+        _recover(session, operator, reason)
+        return 0
     token = session.token()
     with session.app() as app:
         if apply:
@@ -76,3 +85,22 @@ def rebuild(session: Session, only_compare: bool, apply: bool) -> int:
     if found:
         session.say(f"{len(found)} {'row differs' if len(found) == 1 else 'rows differ'} from the ledger; `jurat rebuild --apply` repairs")
     return Tampered.exit_code if found else 0
+
+
+def _recover(session: Session, operator: str, reason: str) -> None:
+    from jurat.app.lost_database import recover_database
+
+    session.workspace.postgres.mkdir(mode=0o700, exist_ok=True)  # the folder may be gone with what was in it
+    with session.app() as app:
+        done = recover_database(app, reason, operator=operator)
+    if session.as_json:
+        show_json(done)
+        return
+    pairs = [
+        ("rows", str(done.rows)),
+        ("from events", str(done.events)),
+        ("operator", done.operator),
+        ("token", f"{done.token_file} (0600)"),
+    ]
+    show_fields(session, [*pairs, ("event", done.event)])
+    session.say("names, sign-ins, passkeys and other people's tokens lay in the database alone: invite people again")

@@ -35,8 +35,18 @@ class ViewDiffers(Fact, frozen=True, kw_only=True):
     fields: dict[str, list[str]]  # which fields of a row
 
 
+class DatabaseRecovered(Fact, frozen=True, kw_only=True):
+    """The database was gone, and was folded again from the ledger by whoever holds its signing key; one operator got a token."""
+
+    rows: int
+    events: int  # that it was folded from
+    operator: str
+    reason: str
+
+
 WATCH_FACTS: dict[str, type[Fact]] = {
     "producer.silent.v1": ProducerSilent,
     "intents.orphaned.v1": IntentsOrphaned,
     "view.differs.v1": ViewDiffers,
+    "database.recovered.v1": DatabaseRecovered,
 }

@@ -166,6 +166,7 @@ CATALOGUE: Final = (
     Kind(205, "artefacts.cleaned.v1", _C.DEPLOYMENT, "bytes that nothing on record speaks of are about to go"),
     Kind(206, "intents.orphaned.v1", _C.ERROR, "what was about to be done got no outcome on record"),
     Kind(207, "view.differs.v1", _C.ERROR, "rows of the database are not what the ledger says"),
+    Kind(208, "database.recovered.v1", _C.CONFIGURATION, "the database was gone, and was folded again from the ledger"),
     Kind(200, "signature.checked.v1", _C.TRAINING, "a signature file was held against a version, with this result"),
     Kind(201, "signer.trusted.v1", _C.CONFIGURATION, "model signatures by this key, or certificate, count from now on"),
     Kind(202, "signer.distrusted.v1", _C.CONFIGURATION, "model signatures by a signer count no more, nor what they had proved"),
