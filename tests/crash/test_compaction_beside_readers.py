@@ -12,7 +12,7 @@ from tests.scenes.archive import Bench
 from jurat.ledger.query import Events
 
 pytestmark = pytest.mark.timeout(120)
-SECONDS = 4.0
+SECONDS, AT_MOST_S = 3.0, 60.0  # however busy the machine is: until enough was merged and read
 
 
 def test_no_reader_ever_sees_a_double_or_a_gap(tmp_path: Path) -> None:
@@ -36,13 +36,16 @@ def test_no_reader_ever_sees_a_double_or_a_gap(tmp_path: Path) -> None:
                 faults.append(error)
                 return
 
+    def is_enough() -> bool:
+        return merged[0] > 5 and all(len(each) > 3 for each in counts) and counts[0][-1] > 160
+
     readers = [threading.Thread(target=read, args=(each,)) for each in counts]
     for reader in readers:
         reader.start()
     try:
         with bench.follower(grace_s=1) as follower:  # a second after the swap the old files are deleted
-            end = time.monotonic() + SECONDS
-            while time.monotonic() < end and not faults:
+            began = time.monotonic()
+            while (spent_s := time.monotonic() - began) < AT_MOST_S and not faults and (spent_s < SECONDS or not is_enough()):
                 bench.append(20)
                 bench.seal()
                 follower.step(flush=True)
@@ -54,6 +57,4 @@ def test_no_reader_ever_sees_a_double_or_a_gap(tmp_path: Path) -> None:
             reader.join()
         bench.close()
     assert not faults, faults
-    assert merged[0] > 5
-    assert all(len(each) > 3 for each in counts)
-    assert max(counts[0]) > 160
+    assert is_enough(), (merged, counts)

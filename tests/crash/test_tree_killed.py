@@ -33,7 +33,7 @@ from jurat.ledger.layout import log_keys_file
 from jurat.ledger.verify import verify_workspace
 
 VICTIMS = ["sequencer", "web", "postgresql", "supervisor", "gateway", "relay", "archive", "supervisor"]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Client(threading.Thread):
@@ -167,7 +167,7 @@ def test_a_new_tree_waits_for_the_last_ones_processes(tmp_path: Path) -> None:
         second.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("child", ["sequencer", "gateway"])
 def test_sigterm_stops_a_tree_that_is_still_starting(tmp_path: Path, child: str) -> None:
     with prepared(tmp_path / "w") as (workspace, _token):

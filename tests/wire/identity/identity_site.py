@@ -119,7 +119,12 @@ class IdentitySite:
         headers = {"authorization": f"{'DPoP' if key else 'Bearer'} {token}"}
         if key is not None:
             headers["dpop"] = key.proof("GET", self.url(path, port), token, **proof)
-        return self.ask("GET", path, port=port, headers=headers)
+        try:
+            return self.ask("GET", path, port=port, headers=headers)
+        except http.client.RemoteDisconnected:
+            if key is not None:
+                raise
+            return self.ask("GET", path, port=port, headers=headers)  # came while what a session had open was being closed
 
 
 @contextlib.contextmanager
