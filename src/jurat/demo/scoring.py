@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import sklearn
 import uvicorn
 
 from jurat.app.features import Datatype, FeatureSchema, parse_features, to_array
@@ -222,14 +221,17 @@ def main(argv: list[str] | None = None) -> int:
     """Serve one model until SIGTERM, or until the parent's pipe closes; return the exit code."""
     arguments = _arguments().parse_args(argv)
     try:
-        sklearn.set_config(assume_finite=True, skip_parameter_validation=True)  # inputs were checked by `to_array`
+        listener = _bind(arguments.host, arguments.port)
         model = load_model(
             arguments.artefact, arguments.digest, arguments.features, arguments.name, arguments.version, arguments.favourable
         )
-        listener = _listen(arguments.host, arguments.port)
     except JuratError as error:
         print(f"jurat.demo.scoring: {error.detail}\n  {error.hint}", file=sys.stderr)  # noqa: T201 - a program's last words
         return error.exit_code
+    import sklearn  # seconds; nobody waits them for a port that is taken or a model that is refused
+
+    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)  # inputs were checked by `to_array`
+    listener.listen(128)
     port = str(listener.getsockname()[1])
 
     def ready() -> None:
@@ -254,12 +256,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(128)
     except OSError as error:
         listener.close()
         raise Unavailable(
