@@ -21,6 +21,7 @@ from mlflow.exceptions import RestException
 from tests.scenes.mlflow_site import Site
 from tests.scenes.mlflow_standin import StandIn
 
+from jurat.app.lineage import graph
 from jurat.app.mlflow_runs import read_entry, read_run
 from jurat.app.walk import act
 from jurat.core.errors import Conflict, Malformed, NotFound
@@ -409,6 +410,12 @@ def test_a_run_is_taken_over_as_claims_and_once(site: Site) -> None:
     assert "t0ken" not in str(data)
     with pytest.raises(Conflict):
         act(site.app, site.tokens["data_scientist"], command)
+    # what of it is in the lineage: the run, on its data and its commit, as that server's word; the version only if one was named
+    found = graph(site.app, site.tokens["data_scientist"], "run:mlflow:r1", up=True)
+    assert {(e.source, e.relation, e.claimed) for e in found.edges} == {
+        ("dataset:mlflow/loans#d1", "read_by", True), (f"code:train.py@{'a' * 40}", "code", True),
+    }  # fmt: skip
+    assert graph(site.app, site.tokens["data_scientist"], "dataset:mlflow/loans#d1", up=False).nodes == {"run:mlflow:r1": 1}
 
 
 @pytest.mark.parametrize(

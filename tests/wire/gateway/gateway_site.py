@@ -100,7 +100,7 @@ class Gateway:
         self.process = subprocess.Popen(argv, pass_fds=(life_child, ready_child), stderr=subprocess.PIPE, text=True)
         os.close(life_child)
         os.close(ready_child)
-        readable, _, _ = select.select([ready], [], [], 20)
+        readable, _, _ = select.select([ready], [], [], 60)  # a machine that does five other things
         said = os.read(ready, 100) if readable else b""
         os.close(ready)
         if not said:

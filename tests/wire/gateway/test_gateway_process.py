@@ -18,6 +18,7 @@ from jurat.app import intents
 from jurat.app.comparing import compare_by_itself, next_at_ns
 from jurat.app.wiring import App, open_relay
 from jurat.cli.main import run
+from jurat.cli.session import Session
 from jurat.core.clock import parse_at, to_ns
 from jurat.core.errors import Malformed
 from jurat.core.jsonio import dump_json
@@ -351,14 +352,14 @@ def test_the_status_says_what_got_no_outcome(home: Site, gateway: Gateway, capsy
         ],
     )  # fmt: skip
     intents.intents_file(home.workspace).write_bytes(dump_json(seen))
-    assert run(["-C", str(home.workspace.root), "status"]) == 0
+    assert run(["status"], Session(workspace_given=str(home.workspace.root))) == 0
     said = capsys.readouterr().out
     assert "without an outcome: 3 at endpoints/credit" in said
     assert "evt_x" in said
-    assert run(["-C", str(home.workspace.root), "status", "--json"]) == 0
+    assert run(["status", "--json"], Session(workspace_given=str(home.workspace.root))) == 0
     assert '"count":3' in capsys.readouterr().out.replace(" ", "")
     intents.intents_file(home.workspace).write_bytes(b"{")
-    assert run(["-C", str(home.workspace.root), "status"]) == 0, "what cannot be read is not there"
+    assert run(["status"], Session(workspace_given=str(home.workspace.root))) == 0, "what cannot be read is not there"
 
 
 def test_a_row_that_was_edited_past_the_walk_is_noticed_by_the_clock(home: Site, gateway: Gateway) -> None:
