@@ -65,8 +65,8 @@ def recover_database(app: App, reason: str, *, operator: str = "") -> Recovered:
                 hint="`jurat rebuild --compare` and `--apply` repair it, with a token", code="not_lost",
             )  # fmt: skip
     prove_key(app)
-    state, count = fold_in(app, dry=True)
-    found = people_holding(state, ["operator"], app.clock.now_ns())
+    folded, count = fold_in(app, dry=True)
+    found = people_holding(folded, ["operator"], app.clock.now_ns())
     chosen = [each for each in found if operator in ("", each)]
     if len(chosen) != 1:
         raise Malformed(
@@ -74,7 +74,7 @@ def recover_database(app: App, reason: str, *, operator: str = "") -> Recovered:
             hint=f"name one with --operator: {', '.join(found) or 'the ledger knows none'}",
         )
     fold_in(app)
-    who, now_ns, size = chosen[0], app.clock.now_ns(), sum(map(len, state.tables.values()))
+    who, now_ns, size = chosen[0], app.clock.now_ns(), sum(len(table) for table in folded.tables.values())
     token, token_hash = new_token()
     context = Context(Actor(principal=who, type=PrincipalType.PERSON, chain=[who]), now_ns, None, "workspace")
     event = context.event(DatabaseRecovered(rows=size, events=count, operator=who, reason=reason))
