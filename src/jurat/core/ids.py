@@ -15,7 +15,7 @@ from jurat.core.errors import Malformed
 PREFIXES: Final = frozenset(
     {
         "evt", "dec", "prn", "req", "prd", "inc", "cas", "tok", "grt", "hld", "run", "log", "wks",
-        "rol", "dep", "brk", "ntc", "rvw", "grp", "lnk", "pky", "ses", "trs", "chg",
+        "rol", "dep", "brk", "ntc", "rvw", "grp", "lnk", "pky", "ses", "trs", "chg", "idn",
     }
 )  # fmt: skip
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"

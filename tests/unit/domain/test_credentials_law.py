@@ -331,3 +331,21 @@ def test_an_operators_service_does_not_make_a_second_person_of_them(law: Law) ->
 def test_the_list_of_the_law_is_made_of_commands() -> None:
     assert all(inspect.isclass(c) and issubclass(c, Command) and c in DECIDERS for c in OWN_WORD)
     assert msgspec.structs.fields(ConfirmGrant)
+
+
+def test_an_account_that_was_linked_on_an_invitation_is_in_the_hands_of_whoever_invited(law: Law) -> None:
+    law.hands["cleo"] = ["prn_olga"]  # as the invitation says
+    linking = OpenSession(
+        method="oidc:corporate",
+        lifetime_s=900,
+        token_lifetime_s=900,
+        link="corporate",
+        linked_by="invitation",
+        issuer="https://x",
+        subject="s",
+    )
+    linked, session, token, *_ = (e.data for e in law.do("cleo", linking))
+    said: Any = (linked, session, token)
+    assert [each.hands for each in said] == [["prn_olga"]] * 3
+    assert said[0].identity == said[1].root == said[2].root
+    assert said[0].identity.startswith("idn_")
