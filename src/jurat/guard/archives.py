@@ -181,10 +181,11 @@ class _Unpacked:
                 self._stream = self._begin()
             else:
                 rest = self._file.read(_PIECE_BYTES) if self._stream.needs_input else b""
-                if not rest and self._stream.needs_input:
-                    return b""
-            if piece := self._stream.decompress(rest, _PIECE_BYTES):
+            is_starved = not rest and self._stream.needs_input
+            if piece := self._stream.decompress(rest, _PIECE_BYTES):  # asked without more to read, too: gzip's may hold some back
                 return cast("bytes", piece)
+            if is_starved and not self._stream.eof:
+                return b""
 
 
 class _Headers:

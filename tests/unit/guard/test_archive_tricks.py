@@ -63,6 +63,14 @@ def test_a_tar_in_two_streams_is_one() -> None:
     assert "is a link" in said(gzip.compress(raw[:700]) + gzip.compress(raw[700:]))
 
 
+@pytest.mark.parametrize("pack", PACK)
+def test_the_last_of_many_members_is_seen_wherever_a_piece_ends(pack: str) -> None:
+    for size in (0, 65_536 - 1_536, 65_536 - 1_024, 65_536 - 512, 65_536):
+        padded = -(-size // 512) * 512
+        raw = tar(tarfile.TarInfo("a"), content=bytes(size))[: 512 + padded] + tar(link("b", "/etc/passwd"))[:512]  # nothing behind it
+        assert "is a link" in said(PACK[pack](raw)), size
+
+
 def test_an_old_tar_is_a_tar() -> None:
     raw = bytearray(tar(link("b", "/etc/passwd"), form=tarfile.USTAR_FORMAT))
     raw[257:265] = bytes(8)  # as before POSIX, without a magic
