@@ -19,6 +19,7 @@ from jurat.core.digests import digest_file, short
 from jurat.core.errors import Conflict, Denied, NotFound
 from jurat.domain import commands, facts, rows
 from jurat.domain.decide_models import known_version
+from jurat.guard.artefacts import read_artefact
 
 
 def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: str) -> Done:
@@ -27,7 +28,7 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
     Raises:
         NotFound, Conflict: the version or the data set is not registered, or these are other bytes.
         Denied: the caller may not read that data, or the artefact is refused by the scanners; each is recorded.
-        Malformed, Unavailable: the model could not be measured; nothing is recorded as measured.
+        Malformed, Unavailable: the model is too large to be measured, or could not be; nothing is recorded as measured.
     """
     known(app, token)
     with app.store.reading() as state:
@@ -46,7 +47,7 @@ def evaluate(app: App, token: str, version_name: str, data: Path, dataset_name: 
     evaluator = evaluator_for(app, token)
     weights = app.artefacts.get(version.artefacts.weights.digest)
     features = app.artefacts.get(version.artefacts.feature_definitions.digest)
-    scanned = scan(weights.read_bytes())
+    scanned = scan(read_artefact(weights))
     events = [
         *read.events,
         *act_as(

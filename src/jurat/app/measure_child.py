@@ -272,6 +272,7 @@ def _environment(network: str, order: Order, warned: list[str], small_groups: li
         "limits": f"address space {order.address_space_bytes} B, processor {order.processor_s} s, files 0 B",
         "warnings_on_loading": ", ".join(warned) or "none",
         "small_groups": "; ".join(small_groups[:40]) or "none",
+        "smallest_group": f"{order.min_group_size} rows",  # a setting: below it no gap is told
     }
 
 
