@@ -85,7 +85,7 @@ def _fill(app: App) -> str:
                 training_data=TrainingData(dataset="d", dataset_digest=part.digest, row_count=1, feature_columns=["age"]),
                 training_code=TrainingCode(git_repo="r", git_commit="c", git_branch="b"),
                 training_config=TrainingConfig(hyperparameters={}, training_duration_s=1.0, hardware="h"),
-                claimed_metrics={}, validation_dataset="d", author="prn_author",
+                claimed_metrics={}, validation_dataset="held-out", author="prn_author",
             )
         )  # fmt: skip
         for kind in ("evaluation", "bias_test", *(f"other{n}" for n in range(10))) if number == 0 else ("evaluation",):
@@ -95,7 +95,7 @@ def _fill(app: App) -> str:
             ]
             made.append(
                 facts.EvidenceMeasured(
-                    type=kind, version=f"credit@{number + 1}.0.0", version_digest=digest, dataset="d", dataset_digest=part.digest,
+                    type=kind, version=f"credit@{number + 1}.0.0", version_digest=digest, dataset="held-out", dataset_digest=part.digest,
                     metrics=metrics, method="bench", environment={}, duration_s=1.0,
                 )
             )  # fmt: skip
