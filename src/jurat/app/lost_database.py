@@ -59,7 +59,7 @@ def recover_database(app: App, reason: str, *, operator: str = "") -> Recovered:
     if not reason.strip():
         raise Malformed("bringing a database back needs a reason", hint="say what happened to it: it is on record")
     with app.store.reading() as state:
-        if state.find(rows.Principal):
+        if state.find(rows.Principal) and state.vault.people():  # rows without any name: this was killed before it gave the token
             raise Conflict(
                 "the database knows people: it is not lost",
                 hint="`jurat rebuild --compare` and `--apply` repair it, with a token", code="not_lost",
@@ -81,6 +81,8 @@ def recover_database(app: App, reason: str, *, operator: str = "") -> Recovered:
     issued = TokenIssued(token=context.fresh("tok"), principal=who, chain=[who], expires_at=expiry(now_ns, TOKEN_S), how="recovery")
     with app.store.transaction() as tx:
         tx.record([event, context.event(issued, because=[event.id])])
+        if who not in {person.principal for person in tx.vault.people()}:
+            tx.vault.put_person(who, name="operator")
         tx.vault.put_token(token_hash, token_id=issued.token, principal=who, chain=[who], expires_at=parse_at(issued.expires_at))
     app.settle()
     path = app.workspace.credentials / "operator.token"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jurat.app import lost_database
 from jurat.app.bootstrap import init_workspace, remove_workspace
 from jurat.app.lost_database import recover_database
 from jurat.app.refold import compare_state
@@ -48,6 +49,10 @@ def lose_database(workspace: Workspace) -> None:
     assert not Path(location.directory).exists()
 
 
+def interrupted() -> tuple[str, bytes]:
+    raise KeyboardInterrupt
+
+
 def test_what_holds_comes_back_from_the_ledger_for_whoever_has_its_key(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     token_file = workspace.credentials / "operator.token"
     before = token_file.read_text().strip()
@@ -81,6 +86,10 @@ def test_what_holds_comes_back_from_the_ledger_for_whoever_has_its_key(workspace
             recover_database(app, " ")
         with app.store.reading() as state:
             assert state.find(rows.Principal) == [], "a refusal leaves the database as it was"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lost_database, "new_token", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                recover_database(app, "whoever is killed before the token begins again")
 
     def again() -> int:
         words = ["rebuild", "--lost-database", "--reason", "the volume was lost", "--json"]
@@ -99,7 +108,7 @@ def test_what_holds_comes_back_from_the_ledger_for_whoever_has_its_key(workspace
             act(app, before, commands.RegisterPrincipal(type=PrincipalType.PERSON, name="Eve"))
         with app.store.reading() as state:
             assert known < {row.principal for row in state.find(rows.Principal)}
-            assert state.vault.people() != [], "whoever is made known from now on has a name again"
+            assert sorted(person.name for person in state.vault.people()) == ["Bob", "operator"], "the other names are gone"
         app.settle()
         (event,) = app.events.scan(kinds=["database.recovered.v1"])
         assert json.loads(event.raw)["data"]["operator"] == operator

@@ -154,7 +154,7 @@ def rollout_of(home: Site) -> rows.Rollout:
 def begin(home: Site, new_model: NewModel, *, shadow: bool = False) -> None:
     command = StartRollout(endpoint="credit", version="credit@1.2.0", upstream=new_model.url, reason="better", shadow=shadow)
     done = act_as(home.app, ENGINEER, command)
-    assert in_effect_ms(home.app, {e.id for e in done.events}, 10.0) is not None
+    assert in_effect_ms(home.app, {e.id for e in done.events}, 40.0) is not None
 
 
 def test_in_steps_and_back_within_a_second(home: Site, gateway: Gateway, new_model: NewModel) -> None:
@@ -417,7 +417,7 @@ def worker(app: App) -> Iterator[None]:
     assert failed == []
 
 
-def until(check: Any, timeout_s: float = 10.0, every_s: float = 0.05) -> None:
+def until(check: Any, timeout_s: float = 30.0, every_s: float = 0.05) -> None:
     deadline = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < deadline
