@@ -13,6 +13,7 @@ export UV_NO_PROGRESS := 1
 export UV_LINK_MODE ?= copy
 export UV_SYSTEM_CERTS ?= 1
 export NODE_USE_SYSTEM_CA ?= 1
+export PYTHONDONTWRITEBYTECODE := # images set it, and then each of the tests' many processes would compile us anew
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo serve check format test test-long bench lock wheel clean
