@@ -27,12 +27,13 @@ from jurat.domain.credentials import spoken_by
 from jurat.domain.events import Actor
 from jurat.domain.roles import why_suspended
 from jurat.domain.values import PrincipalType
-from jurat.identity import oidc
+from jurat.identity import keys, oidc
 from jurat.identity.oidc import Account
 from jurat.store.proofs import KnownAccount, Login
 from jurat.store.store import Tx
 
 LOGIN_S: Final = 600  # to sign in at the provider and come back
+_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -147,13 +148,26 @@ def secret_file_name(provider: str) -> str:
     return f"provider-{provider}.secret"
 
 
+def key_file_name(provider: str) -> str:
+    """Return under which name in `keys/` the private key lies that proves us to a provider, if it knows our public one."""
+    return f"provider-{provider}.jwk"
+
+
+def make_client_key(app: App, provider: str) -> dict[str, object]:
+    """Keep a fresh private key that proves us to a provider; return the public one, which is registered there."""
+    private = keys.new_key()
+    write_secret(app.workspace.keys / key_file_name(provider), private)
+    return keys.public_half(private)
+
+
 def keep_client_secret(app: App, provider: str, secret: str) -> None:
     """Keep what proves us to a provider, readable by its owner only."""
     write_secret(app.workspace.keys / secret_file_name(provider), secret.encode() + b"\n")
 
 
 def forget_client_secret(app: App, provider: str) -> None:
-    """Forget it."""
+    """Forget it, and the key in its place."""
+    (app.workspace.keys / key_file_name(provider)).unlink(missing_ok=True)
     (app.workspace.keys / secret_file_name(provider)).unlink(missing_ok=True)
 
 
@@ -234,6 +248,12 @@ def _provider(app: App, name: str) -> rows.Provider:
 
 
 def _as_client(app: App, row: rows.Provider, form: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    key = app.workspace.keys / key_file_name(row.provider)
+    if key.exists():
+        assertion = oidc.client_assertion(
+            key.read_bytes(), client_id=row.client_id, issuer=row.issuer, jti=secrets.token_urlsafe(16), now_s=app.clock.now_ns() / 1e9
+        )
+        return {**form, "client_id": row.client_id, "client_assertion_type": _ASSERTION, "client_assertion": assertion}, {}
     path = app.workspace.keys / secret_file_name(row.provider)
     if not path.exists():
         return {**form, "client_id": row.client_id}, {}

@@ -10,6 +10,8 @@ from jurat.cli.files import read_bytes, read_text
 from jurat.cli.session import Session
 from jurat.cli.show import show, show_fields, show_json, when
 from jurat.cli.verbs import noun
+from jurat.core.errors import Malformed
+from jurat.core.jsonio import dump_json
 
 
 @noun("identity")
@@ -44,6 +46,11 @@ def list_believed(session: Session) -> None:
 @click.option("--issuer", required=True, help="Exactly as its discovery document says.")
 @click.option("--client-id", required=True, help="What the provider calls this workspace.")
 @click.option("--client-secret-file", type=click.Path(path_type=Path), default=None, help="Its content is kept in keys/, 0600.")
+@click.option(
+    "--private-key-jwt",
+    is_flag=True,
+    help="Prove us by a key made here instead of a secret; its public half is shown, to be registered there.",
+)
 @click.option("--scope", "scopes", multiple=True, help="What is asked for beside `openid`.")
 @click.option("--directory", default="", help="The service that provisions its accounts: first sign-ins need no invitation.")
 @click.option("--reason", required=True)
@@ -54,17 +61,20 @@ def add_provider(
     issuer: str,
     client_id: str,
     client_secret_file: Path | None,
+    private_key_jwt: bool,
     scopes: tuple[str, ...],
     directory: str,
     reason: str,
 ) -> None:
     """Let people sign in at an OpenID provider. Register `<address of jurat>/login/callback` there as the redirect address."""
     from jurat.app.issuers import metadata_of
-    from jurat.app.login import keep_client_secret
+    from jurat.app.login import keep_client_secret, make_client_key
     from jurat.app.walk import act
     from jurat.cli.people import resolve
     from jurat.domain.commands_identity import RegisterProvider
 
+    if private_key_jwt and client_secret_file:
+        raise Malformed("`--private-key-jwt` and `--client-secret-file` both say what proves us", hint="give one of them")
     secret = read_text(client_secret_file).strip() if client_secret_file else ""
     token = session.token()
     with session.app() as app:
@@ -73,7 +83,10 @@ def add_provider(
         done = act(app, token, command)
         if secret:
             keep_client_secret(app, name, secret)
+        public = make_client_key(app, name) if private_key_jwt else None
         metadata_of(issuer, app.clock.now_ns() / 1e9)
+    if public is not None:
+        session.say(f"register this public key at the provider (JWKS): {dump_json({'keys': [public]}).decode()}")
     session.done(done)
 
 

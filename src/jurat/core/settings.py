@@ -42,6 +42,7 @@ class Settings:
     gateway_url: str = _setting("", "https address of the gateway as others reach it; empty: on this machine only")
     session_lifetime: str = _setting("8h", "how long a sign-in lasts at most")
     session_idle: str = _setting("30min", "how long a browser's session lives unused; `off`: until its end")
+    dpop_nonce: str = _setting("off", "`on`: a proof of possession carries a nonce of ours, so that none is made ahead of time")
     token_lifetime: str = _setting("15min", "default lifetime of an access token")
     approval_lifetime: str = _setting("7d", "how long a request and its approvals stay valid")
     artefact_store: str = _setting("", "where artefacts lie: `s3://bucket/prefix` or `file:///folder`; empty: in the workspace")
@@ -143,7 +144,11 @@ def database_url() -> str | None:
 
 
 def _check(settings: Settings, source: str) -> None:
-    for key in ("publish_interval", "merge_delay", "token_lifetime", "session_lifetime", "approval_lifetime"):
+    if settings.dpop_nonce not in ("on", "off"):
+        raise Malformed(f"`dpop_nonce` in `{source}` is `{settings.dpop_nonce[:40]}`, expected `on` or `off`")
+    for key in ("publish_interval", "merge_delay", "token_lifetime", "session_lifetime", "approval_lifetime", "session_idle"):
+        if key == "session_idle" and settings.session_idle == "off":
+            continue
         try:
             parse_duration_s(getattr(settings, key))
         except Malformed as error:

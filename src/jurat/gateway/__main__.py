@@ -112,7 +112,7 @@ def _note_routing(loop: asyncio.AbstractEventLoop, door: Door, routing: Routing)
 
 def _prove(app: App, asked: Asked, proof: str, token: str) -> str:
     urls = addresses_of(asked.path, public_url=app.settings.gateway_url, scheme=asked.scheme, server=asked.server)
-    return prove(app.store, app.clock.now_ns(), proof=proof, method=asked.method, urls=urls, access_token=token)
+    return prove(app, proof=proof, method=asked.method, urls=urls, access_token=token)
 
 
 class _Server(uvicorn.Server):

@@ -191,7 +191,9 @@ def _retry_after(error: JuratError) -> list[tuple[bytes, bytes]]:
 
 async def _send_problem(send: Send, problem: dict[str, Any], extra: list[tuple[bytes, bytes]]) -> None:
     if problem["status"] == 401:
-        extra = [*extra, (b"www-authenticate", b"Bearer, DPoP")]
+        extra = [*extra, (b"www-authenticate", b'DPoP error="use_dpop_nonce"' if problem.get("dpop_nonce") else b"Bearer, DPoP")]
+    if nonce := problem.get("dpop_nonce"):
+        extra = [*extra, (b"dpop-nonce", str(nonce).encode())]
     prediction = problem.get("prediction")
     if isinstance(prediction, str):
         extra = [*extra, (b"jurat-prediction-id", prediction.encode())]

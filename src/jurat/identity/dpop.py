@@ -20,6 +20,7 @@ WHAT: Final = "the DPoP proof"
 TYPE: Final = "dpop+jwt"
 ALGORITHMS: Final = ("ES256", "ES384", "Ed25519", "RS256", "PS256")
 LIFETIME_S: Final = 60  # after `iat`
+NONCE_S: Final = 60  # after which a new one is given out
 AHEAD_S: Final = 10  # that a client's clock may be ahead of ours
 _MOST_BYTES: Final = 4_096
 _LONGEST_JTI: Final = 128
@@ -39,12 +40,25 @@ class Proof(NamedTuple):
         return hashlib.sha256(f"{self.jkt} {self.jti}".encode()).digest()
 
 
-def check(proof: str, *, method: str, urls: Collection[str], now_s: float, access_token: str = "") -> Proof:
+def nonces(secret: bytes, now_s: float) -> list[str]:
+    """Return the nonces that are taken now, the newest first: nothing is stored, and whoever holds the secret says the same.
+
+    Source: RFC 9449, section 8. Each lives between two and three windows of a minute.
+    """
+    window = int(now_s // NONCE_S)
+    return [
+        jose.encode_base64url(hmac.digest(secret, f"dpop nonce {number}".encode(), "sha256")[:18])
+        for number in (window, window - 1, window - 2)
+    ]
+
+
+def check(proof: str, *, method: str, urls: Collection[str], now_s: float, access_token: str = "", taken: Collection[str] = ()) -> Proof:
     """Return whose key made a proof for this request.
 
     Args:
         urls: the addresses that this request may have been sent to, normalised (`normal_url`).
         access_token: the token that came with it; empty at the token endpoint.
+        taken: the nonces of ours of which it must carry one; empty: none is asked for.
     Raises:
         Unauthenticated: it proves nothing here: another method, address or token, too old, from the future, or badly signed.
     """
@@ -65,6 +79,8 @@ def check(proof: str, *, method: str, urls: Collection[str], now_s: float, acces
         refuse(WHAT, "says no time at which it was made (`iat`)", "malformed")
     if not now_s - LIFETIME_S <= issued <= now_s + AHEAD_S:
         refuse(WHAT, f"was made {now_s - issued:.0f} s ago, expected 0 to {LIFETIME_S}", "proof_time", hint="compare the clocks")
+    if taken and not any(hmac.compare_digest(str(said.get("nonce", "")).encode(), each.encode()) for each in taken):
+        refuse(WHAT, "carries no nonce of ours, or one that is over", "proof_nonce", hint="make it again with the one in `DPoP-Nonce`")
     jti = jose.text_claim(said, "jti", WHAT)
     if len(jti) > _LONGEST_JTI:
         refuse(WHAT, f"has a `jti` of {len(jti)} characters, expected at most {_LONGEST_JTI}", "malformed")

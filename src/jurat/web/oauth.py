@@ -42,6 +42,7 @@ _HEADERS: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 # Codes that OAuth has a word of its own for; the rest follow from the family.
 _WORDS: Final = {
     "invalid_target": "invalid_target", "unsupported_grant_type": "unsupported_grant_type", "invalid_scope": "invalid_scope",
+    "token_proof_nonce": "use_dpop_nonce",
     "client_unknown": "invalid_client", "client_missing": "invalid_client", "unauthorized_client": "unauthorized_client",
 }  # fmt: skip
 _PROOF_CODES: Final = frozenset({"token_proof", "token_proof_method", "token_proof_url", "token_proof_time", "token_proof_token"})
@@ -119,7 +120,7 @@ def _proved(app: App, proofs: list[str], urls: frozenset[str]) -> str:
         return ""
     if len(proofs) != 1:
         raise Unauthenticated("the header `DPoP` comes more than once", code="token_proof")
-    return prove(app.store, app.clock.now_ns(), proof=proofs[0], method="POST", urls=urls)
+    return prove(app, proof=proofs[0], method="POST", urls=urls)
 
 
 def _doors(app: App, form: Mapping[str, list[str]]) -> tuple[str, ...]:
@@ -207,6 +208,8 @@ def _refusal(error: JuratError) -> Response:
     status = 401 if word == "invalid_client" else 503 if error.family == "unavailable" else 403 if error.family == "denied" else 400
     said = {"error": word, "error_description": f"{error.detail}; {error.hint}" if error.hint else error.detail, "code": error.code}
     headers = {**_HEADERS, "www-authenticate": 'Basic realm="jurat"'} if status == 401 else _HEADERS
+    if nonce := error.fields.get("dpop_nonce"):
+        headers = {**headers, "dpop-nonce": str(nonce)}
     return Response(dump_json(said), status, headers=headers, media_type="application/json")
 
 

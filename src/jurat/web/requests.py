@@ -62,7 +62,7 @@ async def _received(app: App, request: Request) -> Presented:
     if len(proofs) > 1:
         raise Unauthenticated("the header `DPoP` comes more than once", code="token_proof")
     return await run_in_threadpool(
-        present, app.store, app.clock.now_ns(), scheme=scheme, token=token, proof=proofs[0] if proofs else "",
+        present, app, scheme=scheme, token=token, proof=proofs[0] if proofs else "",
         method=request.method, urls=addresses(app, request), door=API,
     )  # fmt: skip
 

@@ -36,6 +36,8 @@ def problem(error: JuratError, *, instance: str, status: int | None = None, head
         document["status"] = status
     if isinstance(error, Unauthenticated):
         extra["www-authenticate"] = "Bearer, DPoP"
+    if nonce := error.fields.get("dpop_nonce"):
+        extra |= {"www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": str(nonce)}
     if (after := error.fields.get("retry_after_s")) is not None:
         extra["retry-after"] = str(max(1, round(float(str(after)))))
     return Response(dump_json(document), document["status"], headers=extra, media_type=PROBLEM_TYPE)

@@ -27,7 +27,7 @@ class Provider(NamedTuple):
 
 
 @contextlib.contextmanager
-def provider(redirect: str = f"{PUBLIC}/login/callback", port: int = 0) -> Iterator[Provider]:
+def provider(redirect: str = f"{PUBLIC}/login/callback", port: int = 0, client_jwks: str = "") -> Iterator[Provider]:
     """Run one. Its keys are new at each start."""
     if not (FOLDER / "node_modules" / "oidc-provider").is_dir():
         pytest.skip("the provider's packages are not installed: `make test` does (`.venv/.node`)")
@@ -37,7 +37,7 @@ def provider(redirect: str = f"{PUBLIC}/login/callback", port: int = 0) -> Itera
     if not port:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-    env = {"PATH": os.environ["PATH"], "OP_PORT": str(port), "OP_REDIRECT": redirect, "NODE_ENV": "test"}
+    env = {"PATH": os.environ["PATH"], "OP_PORT": str(port), "OP_REDIRECT": redirect, "OP_CLIENT_JWKS": client_jwks, "NODE_ENV": "test"}
     process = subprocess.Popen([node, FOLDER / "op.mjs"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     assert process.stdout is not None
     try:

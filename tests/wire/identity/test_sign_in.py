@@ -31,6 +31,7 @@ from jurat.domain.facts import ActDenied
 from jurat.domain.facts_identity import IdentityLinked
 from jurat.domain.roles import expiry
 from jurat.domain.values import PrincipalType
+from jurat.identity import keys
 
 CALLBACK = f"{PUBLIC}/login/callback"
 
@@ -75,6 +76,35 @@ def test_the_first_sign_in_takes_an_invitation_and_the_next_does_not(site: Ident
     assert '"oidc:corporate"' in seen.text
     again = Browser(site.one)
     assert again.go(come_back(site, again, "ada-at-work")).status == 200
+
+
+def test_whoever_comes_back_in_a_browser_sees_a_page(site: IdentitySite, corporate: Provider) -> None:
+    browser = Browser(site.one)
+    page = browser.go(come_back(site, browser, "ada-at-work"), headers={"accept": "text/html,application/xhtml+xml"})
+    assert (page.status, page.location) == (303, f"{PUBLIC}/account")
+    shown = browser.go(page.location)
+    assert (shown.status, "<h1" in shown.text) == (200, True)
+    assert browser.go(f"{PUBLIC}/auth/me").status == 200
+
+
+def test_we_prove_ourselves_by_a_key_that_the_provider_knows_the_public_half_of(site: IdentitySite, corporate: Provider) -> None:
+    private = keys.new_key()
+    path = site.app.workspace.keys / login.key_file_name("keyed")
+    with provider(client_jwks=json.dumps({"keys": [keys.public_half(private)]})) as found:
+        act(site.app, site.operator, RegisterProvider(provider="keyed", issuer=found.issuer, client_id="jurat-keyed", reason="test"))
+        try:
+            write_secret(path, private)
+            browser = Browser(site.one)
+            back = come_back(site, browser, "ada-keyed", invite(site, "ada"), at="keyed")
+            assert browser.go(back).status == 200
+            write_secret(path, keys.new_key())  # not the one that it knows
+            stranger = Browser(site.one)
+            page = stranger.go(come_back(site, stranger, "ada-keyed", at="keyed"))
+            assert (page.status, "login_refused" in page.text) == (401, True)
+        finally:
+            act(site.app, site.operator, RemoveProvider(provider="keyed", reason="test"))
+            login.forget_client_secret(site.app, "keyed")
+    assert not path.exists()
 
 
 def test_an_account_that_is_nobodys_here_stays_outside_whatever_its_address(site: IdentitySite, corporate: Provider) -> None:

@@ -1,5 +1,5 @@
 // A real OpenID provider for tests: code + PKCE, device flow, JWT access tokens for workloads. Accounts sign in by typing their name.
-// Keys are new at each start. Says `up <issuer>` once it listens. Environment: OP_PORT, OP_REDIRECT (of the client `jurat`).
+// Keys are new at each start. Says `up <issuer>` once it listens. Environment: OP_PORT, OP_REDIRECT (of the client `jurat`), OP_CLIENT_JWKS (public keys of `jurat-keyed`).
 import { Provider } from 'oidc-provider';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
@@ -16,6 +16,8 @@ const provider = new Provider(issuer, {
       grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'], response_types: ['code'] },
     { client_id: 'ci', client_secret: 'for-tests-only', redirect_uris: [], response_types: [], grant_types: ['client_credentials'],
       id_token_signed_response_alg: 'ES256' },
+    ...(process.env.OP_CLIENT_JWKS ? [{ client_id: 'jurat-keyed', token_endpoint_auth_method: 'private_key_jwt', redirect_uris: [process.env.OP_REDIRECT],
+      jwks: JSON.parse(process.env.OP_CLIENT_JWKS), id_token_signed_response_alg: 'ES256', grant_types: ['authorization_code'], response_types: ['code'] }] : []),
   ],
   pkce: { required: () => true },
   findAccount: (_ctx, id) => account(id),
