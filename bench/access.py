@@ -12,7 +12,6 @@ Times of `decide`, `replay` and `search` are of the processor (this may run besi
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import statistics
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
+from bench.http_load import put_load, request
 from bench.registry import Peer, served
 
 from jurat.app.census import Census
@@ -162,21 +162,22 @@ def _search(engine: Engine, entities: int) -> float:
 
 
 class _Served(NamedTuple):
-    """Of one load: the 99th percentile, answers a second, and CPU time of door and PostgreSQL for each."""
+    """Of one load: the 99th percentile, answers a second, CPU time of door and PostgreSQL for each, and how many were denied."""
 
     p99_ms: float
     rate: float
     cpu_ms: float
+    denied: float
 
     def __str__(self) -> str:
-        return f"{self.rate:.0f}/s, {self.cpu_ms:.2f} ms of CPU each"
+        return f"{self.rate:.0f}/s, {self.cpu_ms:.2f} ms of CPU each, {self.denied:.0%} denied"
 
 
 def _authzen(seconds: float) -> tuple[_Served, _Served]:
     """Return how the real door answers questions that come again within a minute, and questions that do not."""
     with served(load=_fill, enter=_enforcement_point) as peer:
-        asyncio.run(_load(peer, 3.0, 50))  # warm: and each of the thousand questions is on record, and counted from then on
-        return asyncio.run(_load(peer, seconds, 50)), asyncio.run(_load(peer, seconds, 1_000, first=50))
+        _load(peer, 3.0, 50)  # warm: and each of the thousand questions is on record, and counted from then on
+        return _load(peer, seconds, 50), _load(peer, seconds, 1_000, first=50)
 
 
 def _enforcement_point(app: App, operator: str) -> str:
@@ -204,37 +205,19 @@ def _fill(workspace: Workspace) -> None:
                 connection.execute("UPDATE outbox.head SET changed = changed || jsonb_build_object(%s::text, -1)", [table])
 
 
-async def _load(peer: Peer, seconds: float, turns: int, first: int = 0, rate: int = 1_000, connections: int = 20) -> _Served:
-    """Ask `rate` questions a second: `turns` on each connection, again and again."""
+def _load(peer: Peer, seconds: float, turns: int, first: int = 0, rate: int = 1_000, connections: int = 20) -> _Served:
+    """Ask `rate` questions a second: `turns` on each connection, again and again. A deny is durable each time before it is told."""
     before_s = peer.used_s()
-    late_ms: list[float] = []
 
-    async def one(number: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", peer.port)
-        began_s = time.monotonic()
-        for turn in range(int(seconds * rate / connections)):
-            due_s = began_s + (turn + number / connections) * connections / rate
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            at = first + turn % turns
-            body = json.dumps({
-                "subject": {"type": "person", "id": f"prn_{(at * 7 + number) % 1000:026d}"}, "action": {"name": "data:read"},
-                "resource": {"type": "Dataset", "id": f"data/training/d{at % 1000}@v1"}, "context": {"purpose": "bench"},
-            }).encode()  # fmt: skip
-            head = (
-                f"POST /access/v1/evaluation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {peer.token}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            )
-            sent_s = time.monotonic()
-            writer.write(head.encode() + body)
-            found = await reader.readuntil(b"\r\n\r\n")
-            length = int(next(line for line in found.lower().split(b"\r\n") if line.startswith(b"content-length")).split(b":")[1])
-            answer = await reader.readexactly(length)
-            if b'"decision":' not in answer:
-                raise RuntimeError(f"the door answered {answer[:200]!r}")
-            late_ms.append((time.monotonic() - sent_s) * 1000)
-        writer.close()
+    def ask(number: int) -> bytes:
+        at, of = first + number // connections % turns, number % connections
+        body = {
+            "subject": {"type": "person", "id": f"prn_{(at * 7 + of) % 1000:026d}"}, "action": {"name": "data:read"},
+            "resource": {"type": "Dataset", "id": f"data/training/d{at % 1000}@v1"}, "context": {"purpose": "bench"},
+        }  # fmt: skip
+        return request("POST", "/access/v1/evaluation", peer.token, json.dumps(body).encode())
 
-    began_s = time.monotonic()
-    await asyncio.gather(*(one(number) for number in range(connections)))
-    took_s = time.monotonic() - began_s
-    return _Served(statistics.quantiles(late_ms, n=100)[98], len(late_ms) / took_s, (peer.used_s() - before_s) * 1000 / len(late_ms))
+    load = put_load(
+        peer.port, ask, int(seconds * rate), connections=connections, per_s=rate, expect=b'"decision":', count=b'"decision":false'
+    )
+    return _Served(load.p99_ms, load.rate, (peer.used_s() - before_s) * 1000 / load.done, load.counted / load.done)

@@ -16,11 +16,12 @@ Ask = Callable[[int], bytes]  # the whole request, by its number
 
 
 class Load(NamedTuple):
-    """What a load got: answers a second by the clock, how long each took."""
+    """What a load got: answers a second by the clock, how long each took, how many had what was counted."""
 
     done: int
     rate: float
     took_ms: list[float]
+    counted: int = 0
 
     @property
     def p99_ms(self) -> float:
@@ -35,24 +36,29 @@ def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
     return head.encode() + b"\r\n" + body
 
 
-def put_load(port: int, ask: Ask, count: int, *, connections: int, per_s: float = 0.0, expect: bytes = b"") -> Load:
-    """Send `count` requests and return how it went.
+def put_load(
+    port: int, ask: Ask, requests: int, *, connections: int, per_s: float = 0.0, expect: bytes = b"", count: bytes = b"\0"
+) -> Load:
+    """Send that many requests and return how it went.
 
     Args:
         per_s: requests a second, spread evenly; 0: each connection sends its next one as soon as it has its answer.
         expect: what every answer has in its body.
+        count: answers with this in their body are counted.
     Raises:
         RuntimeError: an answer was none, or not 200.
     """
-    return asyncio.run(_put_load(port, ask, count, connections, per_s, expect))
+    return asyncio.run(_put_load(port, ask, requests, connections, per_s, expect, count))
 
 
-async def _put_load(port: int, ask: Ask, count: int, connections: int, per_s: float, expect: bytes) -> Load:
+async def _put_load(port: int, ask: Ask, requests: int, connections: int, per_s: float, expect: bytes, count: bytes) -> Load:
     took_ms: list[float] = []
+    counted = 0
 
     async def one(first: int) -> None:
+        nonlocal counted
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for number in range(first, count, connections):
+        for number in range(first, requests, connections):
             if per_s:
                 await asyncio.sleep(max(0.0, began_s + number / per_s - time.perf_counter()))
             sent_s = time.perf_counter()
@@ -64,10 +70,11 @@ async def _put_load(port: int, ask: Ask, count: int, connections: int, per_s: fl
             answer = await reader.readexactly(int(length.partition(b":")[2]))
             if not head.startswith(b"http/1.1 200") or expect not in answer:
                 raise RuntimeError(f"the server answered {head[:40]!r} {answer[:200]!r}")
+            counted += count in answer
             took_ms.append((time.perf_counter() - sent_s) * 1000)
         writer.close()
         await writer.wait_closed()
 
     began_s = time.perf_counter()
-    await asyncio.gather(*(one(first) for first in range(min(connections, count))))
-    return Load(count, count / (time.perf_counter() - began_s), took_ms)
+    await asyncio.gather(*(one(first) for first in range(min(connections, requests))))
+    return Load(requests, requests / (time.perf_counter() - began_s), took_ms, counted)

@@ -77,11 +77,16 @@ def consistency_score(
         mine = asked[start : start + _CHUNK]
         far = lengths[mine, None] + lengths[None, :] - 2 * places[mine] @ places.T
         far[np.arange(len(mine)), mine] = np.inf  # nobody is their own neighbour
-        last = np.partition(far, neighbours - 1, axis=1)[:, neighbours - 1, None]
-        same = answers[None, :] == answers[mine, None]
-        nearer, level = far < last - _SAME, np.abs(far - last) <= _SAME
-        left = neighbours - nearer.sum(axis=1)
-        shares[start : start + _CHUNK] = ((same & nearer).sum(axis=1) + left * (same & level).sum(axis=1) / level.sum(axis=1)) / neighbours
+        last = np.partition(far, neighbours - 1, axis=1)[:, neighbours - 1]
+        who, whom = np.nonzero(far <= last[:, None] + _SAME)  # the few that matter
+        same = answers[whom] == answers[mine[who]]
+        nearer = far[who, whom] < last[who] - _SAME
+
+        def count(which: NDArray[np.bool_], who: NDArray[np.int_] = who, people: int = len(mine)) -> NDArray[np.int_]:
+            return np.bincount(who[which], minlength=people)
+
+        left = neighbours - count(nearer)
+        shares[start : start + _CHUNK] = (count(same & nearer) + left * count(same & ~nearer) / count(~nearer)) / neighbours
     return wilson_of_mean(float(shares.mean()), len(asked))
 
 
