@@ -52,7 +52,15 @@ def list_roles(session: Session, principal: str | None) -> None:
 @click.argument("role_name", metavar="ROLE")
 @click.option("--reason", required=True, help="Why, in words that a reviewer will understand in a year.")
 @click.option("--for", "lifetime", default="90d", show_default=True, metavar="DURATION", help="How long: `8h`, `90d`; at most 366d.")
-@click.option("--scope", default="*", show_default=True, help="Where: `*`, or a resource prefix such as `models/dev/`.")
+@click.option(
+    "--on",
+    "--scope",
+    "scope",
+    default="*",
+    show_default=True,
+    metavar="RESOURCE",
+    help="Where: `*`, one thing, or a branch such as `models/prod/`.",
+)
 @click.pass_obj
 def grant(session: Session, principal: str, role_name: str, reason: str, lifetime: str, scope: str) -> None:
     """Grant a role, for a reason, until a time. Nobody grants to themselves.
