@@ -18,6 +18,7 @@ from jurat.core.errors import Malformed, Unavailable
 from jurat.domain.rows import ROWS
 from jurat.domain.rows_lineage import LINEAGE_ROWS
 from jurat.domain.rows_registry import REGISTRY_ROWS
+from jurat.domain.rows_signature import SIGNATURE_ROWS
 from jurat.store.failures import database_errors
 from jurat.store.lineage import LINEAGE_SHAPE
 from jurat.store.registry import SHAPE
@@ -34,7 +35,9 @@ SEEN_BY: Final = {
         "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers",
         "trusts", "token_keys", "vouches",
     ),
-    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS, *LINEAGE_ROWS),
+    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints",
+        *REGISTRY_ROWS, *LINEAGE_ROWS, *SIGNATURE_ROWS,
+    ),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),
 }  # fmt: skip
