@@ -29,7 +29,7 @@ from jurat.ledger.layout import signing_key_file
 from jurat.store.cluster import Location
 from jurat.store.connect import remove_database
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]  # five starts of PostgreSQL
 
 
 @pytest.fixture
