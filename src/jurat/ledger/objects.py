@@ -231,11 +231,6 @@ def parse_store_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def is_store(url: str) -> bool:
-    """Whether an address is one of an object store."""
-    return url.partition("://")[0] in SCHEMES and "://" in url
-
-
 def not_there(store: ObjectStore, path: str) -> NotFound:
     return NotFound(f"there is nothing at `{store.url}/{path}`", hint="`jurat archive push` puts a mirror there")
 

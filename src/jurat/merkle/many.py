@@ -67,11 +67,6 @@ def split_digests(digests: bytes) -> list[bytes]:
     return [digests[at : at + DIGEST_SIZE] for at in range(0, len(digests), DIGEST_SIZE)]
 
 
-def is_native() -> bool:
-    """Tell whether the compiled loop is in use."""
-    return _kernel is not None
-
-
 def load_kernel(library: Path = _LIBRARY) -> Kernel | None:
     """Return the compiled loop, or None if it is not there, cannot be used here, or does not hash as `hashlib` does."""
     try:

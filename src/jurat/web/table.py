@@ -70,7 +70,6 @@ class Route:
     body: type[msgspec.Struct] | None = None  # of a POST
     query: type[msgspec.Struct] = NoQuery  # of a GET
     example: dict[str, Any] = field(default_factory=dict)  # of the body
-    needs_token: bool = True
 
     @property
     def path_names(self) -> list[str]:
