@@ -49,7 +49,8 @@
 `intents`    what was about to be done, and got no outcome
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `lineage`    what rests on what, and which predictions were made by it · `openlineage` what pipelines tell of it
-`advisories` known flaws of packages, imported and held against locks · `provenance` git, lock, machine: read by Jurat itself · `references` artefacts that lie elsewhere
+`advisories` known flaws of packages, imported and held against locks · `provenance` git, lock, machine: read by Jurat itself
+`references` artefacts that lie elsewhere
 `versions`   two beside each other, one made again · `zombies` in production, and nobody's
 `cases`      abstentions that wait for a person
 `timekeeper` what time does by itself: ends, reminders, reviews that fall due

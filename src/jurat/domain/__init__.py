@@ -37,7 +37,8 @@
 `facts_registry` `commands_registry` `decide_registry` `decide_registry_moves` `evolve_registry`  the registry as MLflow's clients know it
 `registry` its entries, by name and number · `registry_names` what may be called how, and what is protected · `registry_search` its language
 `facts_lineage` `commands_lineage` `rows_lineage` `evolve_lineage`  systems that change, assets, what rests on what
-`lineage`   nodes, walks, doubts · `packages` locks and ranges of versions · `osv` `facts_advisories` advisories, many at once · `descriptions` how things may be called
+`lineage`   nodes, walks, doubts · `packages` locks and ranges of versions · `osv` `facts_advisories` advisories, many at once
+`descriptions` how things may be called
 `decide_systems` systems, assets, references · `decide_artefacts` kept bytes
 `decide_alarms` who is told when something is wrong by itself
 `decide_upstream` what changes upstream, and approvals that reopen
