@@ -136,8 +136,8 @@ class Vault:
     def find_token(self, token_hash: bytes) -> KnownToken | None:
         """Return the token with this hash, whether or not it still holds; None if there is none."""
         row = self._connection.execute(
-            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience, hands, root, idle_s, used_at "
-            "FROM vault.token WHERE token_hash = %s",
+            "SELECT token_id, principal, chain::text, scope, expires_at, revoked_at, session_id, jkt, audience, hands, root, idle_s, "
+            "used_at FROM vault.token WHERE token_hash = %s",
             [token_hash],
         ).fetchone()
         if row is None:
