@@ -87,12 +87,13 @@ def import_advisories(app: App, token: str, source: Path, reason: str, *, replac
     Raises:
         Malformed: one document cannot be read, by name; or there are more than can be meant. Nothing was imported.
         Denied: the caller may not add advisories; recorded.
-        Conflict: nothing new in it, or somebody else imported meanwhile.
+        Conflict: somebody else imported meanwhile.
+        NotFound, Tampered: the collection before is gone or was changed, and is not to be forgotten.
     """
     check(app, token, MayImport(place="workspace", reason=reason))
     with app.store.reading() as state:
         current = state.get(rows.AdvisoriesInForce, "current")
-    before = {each.id: each for each in collection(app, current)} if current else {}
+    before = _before(app, current, forgiving=replace)
     kept = {} if replace else dict(before)
     sources: list[str] = []
     brought: dict[str, Advisory] = {}
@@ -111,28 +112,28 @@ def import_advisories(app: App, token: str, source: Path, reason: str, *, replac
     lines = b"".join(_encoder.encode(kept[key]) + b"\n" for key in sorted(kept))
     digest = digest_bytes(lines)
     path = _path(app, digest)
+    gone = {each.id for each in kept.values() if each.withdrawn}
     is_new = current is None or current.digest != digest
-    if is_new:
+    if is_new or replace:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, lines)
-    changes = _reopen(app, token, [each for each in brought.values() if not each.withdrawn], kept)
+    news = [each for each in brought.values() if before.get(each.id) != each]
+    changes = _reopen(app, token, [each for each in news if not each.withdrawn], kept)
+    added = sum(each.id not in before for each in news)
     if is_new:
         act(app, token, ImportAdvisories(
             digest=digest, source_digest=digest_json(sorted(sources)), previous=current.digest if current else "", advisories=len(kept),
-            added=sum(key not in before for key in brought), changed=sum(key in before for key in brought),
-            withdrawn=sum(each.withdrawn for each in kept.values()), other=other, reason=reason,
+            added=added, changed=len(news) - added, withdrawn=len(gone), other=other, reason=reason,
             newest=max((each.modified for each in kept.values()), key=parse_at, default=""),
         ))  # fmt: skip
         for old_file in path.parent.glob("*.jsonl"):
             if old_file != path:
                 old_file.unlink()
-    gone = {name for each in kept.values() if each.withdrawn for name in (each.id,)}
     with app.store.reading() as state:
         cleared = [each.change for each in state.find(rows.UpstreamChange, cause="advisory") if each.advisory in gone]
     return Imported(
-        advisories=len(kept), added=sum(key not in before for key in brought), changed=sum(key in before for key in brought),
-        withdrawn=len(gone), other=other, digest=digest, is_new=is_new, changes=changes, withdrawn_changes=cleared,
-        checked=check_dependencies(app, token),
+        advisories=len(kept), added=added, changed=len(news) - added, withdrawn=len(gone), other=other, digest=digest,
+        is_new=is_new, changes=changes, withdrawn_changes=cleared, checked=check_dependencies(app, token),
     )  # fmt: skip
 
 
@@ -186,6 +187,15 @@ def collection(app: App, current: rows.AdvisoriesInForce) -> list[Advisory]:
             "the collection of advisories is not the one on record", hint="import it again, with `--replace`", code="digest_mismatch"
         )
     return [_decoder.decode(line) for line in raw.splitlines()]
+
+
+def _before(app: App, current: rows.AdvisoriesInForce | None, *, forgiving: bool) -> dict[str, Advisory]:
+    try:
+        return {each.id: each for each in collection(app, current)} if current else {}
+    except (NotFound, Tampered):
+        if forgiving:  # it is to be forgotten anyway
+            return {}
+        raise
 
 
 def _reopen(app: App, token: str, brought: list[Advisory], kept: dict[str, Advisory]) -> list[str]:

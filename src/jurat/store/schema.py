@@ -35,8 +35,8 @@ SEEN_BY: Final = {
         "principals", "grants", "groups", "group_roles", "policy_sets", "policy_changes", "requests", "producers", "sessions", "providers",
         "trusts", "token_keys", "vouches",
     ),
-    "jurat_model_maintainer": ("systems", "versions", "evidence", "gate_files", "endpoints",
-        *REGISTRY_ROWS, *LINEAGE_ROWS, *SIGNATURE_ROWS,
+    "jurat_model_maintainer": (
+        "systems", "versions", "evidence", "gate_files", "endpoints", *REGISTRY_ROWS, *LINEAGE_ROWS, *SIGNATURE_ROWS,
     ),
     "jurat_compliance_auditor": tuple(ROWS),
     "jurat_incident_responder": tuple(ROWS),
