@@ -172,12 +172,15 @@ def test_a_new_tree_waits_for_the_last_ones_processes(tmp_path: Path) -> None:
 def test_sigterm_stops_a_tree_that_is_still_starting(tmp_path: Path, child: str) -> None:
     with prepared(tmp_path / "w") as (workspace, _token):
         server = Serve(workspace, wait=False)
-        deadline = time.monotonic() + PATIENCE_S
-        while (pid := server.find(child)) is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        os.kill(pid, signal.SIGSTOP)  # it will never be ready
-        assert server.terminate() < 5
-        assert server.process.returncode == 0, server.said()
-        server.close()
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while (pid := server.find(child)) is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+            os.kill(pid, signal.SIGSTOP)  # it will never be ready
+            assert server.terminate() < 5
+            assert server.process.returncode == 0, server.said()
+        finally:
+            server.process.kill()  # a test that fails leaves nobody behind
+            server.close()
         assert not Path(f"/proc/{pid}").exists()
