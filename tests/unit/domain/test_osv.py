@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.version import Version as Pep440
 
@@ -77,13 +77,18 @@ events_of = st.lists(st.tuples(st.sampled_from([BEGIN, F, L]), numbers), min_siz
 
 
 @given(events_of.filter(lambda events: any(name == BEGIN for name, _ in events)), numbers)
+@example([(BEGIN, "0")], "0rc1")
 def test_as_osv_says_it_in_its_own_words(events: list[tuple[str, str]], version: str) -> None:
-    """Section «Evaluation» of the schema, word by word, over `packaging`."""
-    own, vulnerable = Pep440(version), False
-    for name, at in sorted(events, key=lambda event: Pep440(event[1])):
-        if name == BEGIN and own >= Pep440(at):
+    """Section «Evaluation» of the schema, word by word, over `packaging`; there `0` is before every version, also before `0rc1`."""
+
+    def place(at: str) -> tuple[bool, Pep440]:
+        return at != "0", Pep440(at)
+
+    own, vulnerable = (True, Pep440(version)), False
+    for name, at in sorted(events, key=lambda event: place(event[1])):
+        if name == BEGIN and own >= place(at):
             vulnerable = True
-        elif (name == F and own >= Pep440(at)) or (name == L and own > Pep440(at)):
+        elif (name == F and own >= place(at)) or (name == L and own > place(at)):
             vulnerable = False
     assert is_met(read(*({name: at} for name, at in events)), version) is vulnerable
 
