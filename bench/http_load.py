@@ -30,7 +30,7 @@ class Load(NamedTuple):
 
 def request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
     """Return one request as it is sent. `token`: empty for none."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
     if method != "GET":
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
