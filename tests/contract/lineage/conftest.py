@@ -53,7 +53,7 @@ class Said(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="jurat-lineage-") as folder:
         root = Path(folder) / "w"
@@ -127,7 +127,7 @@ def git(folder: Path, *words: str) -> str:
     ).stdout.strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("credit-model")
     (folder / "train.py").write_text(TRAIN.replace("BIAS", "0"))
@@ -160,7 +160,7 @@ def register(jurat, folder: Path, name: str, *more: str):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def loans(site: Site, repository: Path) -> str:
     digest = "sha256:" + hashlib.sha256(CSV.encode()).hexdigest()
     columns = ["age", "amount", "good"]
