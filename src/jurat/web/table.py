@@ -350,6 +350,7 @@ NOT_ROUTED: Final[dict[type[Command], str]] = {
     commands_keeping.ApproveErasure: "approving also masks: /erasures/{request}/approve",
     commands_keeping.StartErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
     commands_keeping.FinishErasure: "an erasure is carried out on the workspace's own machine: `jurat erase run`",
+    commands_keeping.CleanArtefacts: "bytes are found and taken away on the workspace's own machine: `jurat artefact clean`",
     commands_keeping.RecordPruning: "logs are pruned on the workspace's own machine: `jurat retention run`",
     commands_keeping.RotateLogKey: "keys are made on the workspace's own machine: `jurat log rotate-key`",
     commands_keeping.RecordExpiry: "what is due is judged and taken away on the workspace's own machine: `jurat retention run`",

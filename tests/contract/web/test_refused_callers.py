@@ -1,4 +1,4 @@
-"""A suspended service goes on asking at doors that answer from memory: the first refusal of a minute is on record, the others are counted."""
+"""Doors that answer from memory refuse who is suspended and put it on record: a minute's first whole, the others counted."""
 
 from __future__ import annotations
 
