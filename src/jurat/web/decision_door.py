@@ -7,6 +7,7 @@ could not be confirmed answers nobody.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Final
@@ -63,6 +64,7 @@ class DecisionDoor:
         self._started = False
         self._ledger: AsyncLedgerClient | None = None
         self._kept: AnswersKept | None = None
+        self._connecting = asyncio.Lock()
         self._indexed: tuple[Picture, Indexed] | None = None
         self._own: _MayAsk = {}
         self._turned_away = TurnedAway(app, "authzen")
@@ -130,11 +132,12 @@ class DecisionDoor:
         return self._indexed[1]
 
     async def _keeper(self) -> AnswersKept:
-        if self._kept is None:
-            self._ledger = await AsyncLedgerClient.connect(self._app.workspace.run, CONTROL.code)
-            ledger, log = self._ledger, LogName(self._app.settings.tenant, RetentionClass.ACCESS)
-            self._kept = AnswersKept(lambda kind, raw: ledger.put(log, kind, raw), self._app.clock)
-        return self._kept
+        async with self._connecting:  # one for all who come first at once: what a second one counted would be lost with it
+            if self._kept is None:
+                self._ledger = await AsyncLedgerClient.connect(self._app.workspace.run, CONTROL.code)
+                ledger, log = self._ledger, LogName(self._app.settings.tenant, RetentionClass.ACCESS)
+                self._kept = AnswersKept(lambda kind, raw: ledger.put(log, kind, raw), self._app.clock)
+            return self._kept
 
     def _begin(self) -> None:
         with self._start:
