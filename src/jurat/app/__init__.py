@@ -46,6 +46,7 @@
 `ingest`     events from outside: who, may they, once, durable · `outside` the forms they come in · `lanes` connections for them
 `repeats`    what was recorded under which idempotency key · `refusals` what was refused at that door
 `complete`   is what producers sent all there? gaps, silence, the outbox against the ledger · `watch` who is silent now
+`delivery`   notices on their way out of the house
 `intents`    what was about to be done, and got no outcome
 `registry`   the registry that MLflow's clients know: read by its own indexes
 `lineage`    what rests on what, and which predictions were made by it · `openlineage` what pipelines tell of it

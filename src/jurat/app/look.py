@@ -156,6 +156,7 @@ VIEWS: Final[dict[type[Row], View]] = {
     rows.AccessRequest: View(SeeAccess, lambda _, r: f"principals/{r.principal}", lambda r: str(r.request)),
     rows.Glass: View(SeeAccess, lambda _, r: f"principals/{r.person}", lambda r: str(r.glass)),
     rows.Notice: View(SeeInbox, lambda _, r: f"principals/{r.to}", lambda r: str(r.notice)),
+    rows.Delivery: View(SeeInbox, lambda _, r: f"principals/{r.to}", lambda r: f"{r.notice}/{r.way}"),
     rows.Review: View(SeeReviews, lambda *_: "workspace", lambda r: str(r.review)),
     rows.Answer: View(SeeAccess, lambda _, r: f"principals/{r.item.principal}", lambda r: f"{r.review}/{r.grant}"),
     rows.Erasure: View(SeeErasures, lambda *_: "workspace", lambda r: str(r.request)),

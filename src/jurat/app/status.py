@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from jurat.app.clockwork import COMPARING, Clockwork, read_clockwork
+from jurat.app.delivery import Deliveries, read_deliveries
 from jurat.app.intents import IntentsSeen, read_intents
 from jurat.app.refusals import Refused, read_refused
 from jurat.app.tree import running_tree
@@ -43,6 +44,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     comparing: Clockwork  # the clock that holds the database against the ledger
     intents: IntentsSeen | None = None  # what got no outcome; None: nobody looked yet
     watched: Watched | None = None  # which producers were silent when the worker looked last; None: it never looked
+    deliveries: Deliveries | None = None  # notices on their way out; None: there is no way, or nobody looked yet
     refused: Refused | None = None  # what the door for events refused, by producer and reason; None: nothing
 
 
@@ -72,6 +74,7 @@ def status_of(workspace: Workspace) -> Status:
         comparing=read_clockwork(workspace, COMPARING) or Clockwork(every_s=0 if settings.compare_at == "off" else 86_400),
         intents=read_intents(workspace),
         watched=read_watched(workspace),
+        deliveries=read_deliveries(workspace) if settings.webhooks or settings.mail_server else None,
         refused=read_refused(workspace),
     )
 

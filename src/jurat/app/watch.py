@@ -21,6 +21,7 @@ from jurat.core.jsonio import dump_json, load_json
 from jurat.core.statements import parse_statement
 from jurat.core.workspace import Workspace
 from jurat.domain.context import Context
+from jurat.domain.decide_alarms import alarm
 from jurat.domain.facts_watch import ProducerSilent
 from jurat.ledger.layout import class_logs
 from jurat.ledger.voices import Voices
@@ -76,7 +77,11 @@ class Watch:
         if new:
             with app.store.transaction() as tx:
                 context = Context(clock_of(tx.state), now_ns, None, "workspace")
-                tx.record([context.event(each) for each in new])
+                for each in new:
+                    event = context.event(each)
+                    text = f"producer {each.producer} is silent in `{each.log}`: nothing since {each.last_received_at}"
+                    about = f"{each.log}#{each.producer}.{each.epoch}"
+                    tx.record([event, *alarm(tx.state, context, event, about=about, subject="silence", text=text)])
             app.settle()  # so that the next look finds it
         write_whole(watched_file(app.workspace), dump_json(Watched(looked_at=format_at(now_ns), silent=silent)), mode=0o600)
         return new

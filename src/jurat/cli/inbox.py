@@ -38,3 +38,21 @@ def read(session: Session, notice: str) -> None:
     from jurat.domain.commands_access import SeeNotice
 
     session.done(session.act(SeeNotice(notice=notice)))
+
+
+@inbox.verb("deliveries", example="jurat inbox deliveries\njurat --json inbox deliveries --all")
+@click.option("--all", "everybody", is_flag=True, help="Those of others, too, whose inbox you may read.")
+@click.pass_obj
+def deliveries(session: Session, everybody: bool) -> None:
+    """Show how your unseen notices were sent on (`webhooks`, `mail_server` in `jurat.toml`), and which still wait.
+
+    What became of notices that were seen meanwhile is in the ledger, as `delivery.ended.v1`. Whoever has no address gets no mail,
+    and nothing waits for them: `jurat status` counts such notices.
+    """
+    from jurat.app.delivery import deliveries_seen
+
+    token = session.token()
+    with session.app() as app:
+        found = deliveries_seen(app, token, everybody=everybody)
+    lines = [[each.notice, each.way, each.state, str(each.tries), when(each.at) if each.at else "", each.why] for each in found]
+    show(session, found, ["notice", "by", "state", "tries", "at, or again at", "why"], lines, empty="nothing was sent on")

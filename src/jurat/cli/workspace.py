@@ -106,6 +106,10 @@ def status(session: Session) -> None:
     for orphaned in found.intents.orphaned if found.intents else ():
         span = f"{when(orphaned.first_at)} to {when(orphaned.last_at)}"
         click.echo(flat(f"without an outcome: {orphaned.count} at {orphaned.about}, {span}, {orphaned.event}"))
+    for way in found.deliveries.ways if found.deliveries else ():
+        missing = f"; no address of {way.without_address}" if way.without_address else ""
+        waits = f"{way.waiting} wait, since {when(way.oldest_at)}" if way.waiting else "nothing waits"
+        click.echo(flat(f"notices by {way.way}: {waits}{missing}{f'; last failure: {way.said}' if way.said else ''}"))
     for producer, counts in found.refused.counts.items() if found.refused else ():
         reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(counts.items()))
         click.echo(flat(f"refused of producer {producer}: {reasons}"))

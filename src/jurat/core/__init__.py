@@ -13,6 +13,7 @@
 `statements` a producer's word about its own stream: opened, heartbeat, closed
 `outside`  what an event from outside may be: bounds, no secrets, not from the future
 `statements` a producer's word about its own stream: opened, heartbeat, closed
+`destinations` where notices may be sent: addresses, checked
 `files`    writes that are whole or not there at all
 `last_words` what a process says when an error ends it, and how its parent reads it
 """

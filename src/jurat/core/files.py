@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
-from jurat.core.errors import Unavailable
+from jurat.core.errors import NotFound, Unavailable
 
 
 def write_whole(path: Path, raw: bytes, *, mode: int = 0o644) -> None:
@@ -56,3 +57,26 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_private(path: Path, *, what: str, most_bytes: int = 4_096) -> str:
+    """Return the text of a file that its owner alone can read, without the space around it. Errors show nothing of its content.
+
+    Raises:
+        NotFound: there is no such file.
+        Unavailable: others can read it too (code `secret_exposed`); or it is no file, too large, or not ASCII.
+    """
+    try:
+        with path.open("rb") as file:
+            mode, raw = os.fstat(file.fileno()).st_mode, file.read(most_bytes + 1)
+    except FileNotFoundError:
+        raise NotFound(f"there is no {what} at `{path}`") from None
+    except OSError as error:
+        raise Unavailable(f"the {what} at `{path}` cannot be read: {(error.strerror or 'failed').lower()}") from error
+    if mode & 0o077:
+        raise Unavailable(
+            f"others than its owner can read the {what} at `{path}`", hint=f"`chmod 600 {path}`, and replace it", code="secret_exposed"
+        )
+    if not stat.S_ISREG(mode) or len(raw) > most_bytes or not raw.isascii():
+        raise Unavailable(f"`{path}` holds no {what}")
+    return raw.decode("ascii").strip()

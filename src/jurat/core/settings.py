@@ -6,6 +6,7 @@ An unknown key, a wrong type or a newer format stops the start with a hint. Noth
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from jurat.core.destinations import MOST_WEBHOOKS, check_webhook, is_mailbox, parse_mail_server
 from jurat.core.errors import Malformed, NotFound
 from jurat.core.units import parse_duration_s
 from jurat.core.workspace import FORMAT_VERSION, Workspace
@@ -51,6 +53,12 @@ class Settings:
     retention_run: str = _setting("1d", "how often `jurat serve` takes away what is due by the retention table; `off`: by hand only")
     compare_at: str = _setting("03:10", "time of day, UTC, at which `jurat serve` holds the database against the ledger; acts wait; `off`")
     prune_grace: str = _setting("1h", "how long pruned entries are only refused before the space that they take is freed; `0s`: at once")
+    webhooks: tuple[str, ...] = _setting((), "https addresses that get every notice, signed with `keys/webhook-secret`; a list")
+    webhooks_plain: str = _setting("off", "`on`: webhooks beyond loopback may be `http`; anybody on the way reads along")
+    mail_server: str = _setting(
+        "", "`host:port` that takes mail; notices go to whoever has an address; login: `keys/mail-login`; empty: none"
+    )
+    mail_from: str = _setting("", "the address that mailed notices come from")
     max_event_bytes: int = _setting(1_048_576, "largest event that is accepted")
     min_group_size: int = _setting(30, "rows; a fairness figure over a smaller group is `not_enough_data`")
 
@@ -75,6 +83,9 @@ class Settings:
     @property
     def merge_delay_s(self) -> float:
         return parse_duration_s(self.merge_delay)
+
+
+_DEFAULTS: Final = Settings()
 
 
 def load_settings(workspace: Workspace) -> Settings:
@@ -115,10 +126,12 @@ def parse_settings(found: dict[str, Any], *, source: str) -> Settings:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
             raise Malformed(f"unknown key `{key}` in `{source}`", hint=hint, code="unknown_setting")
-        expected = type(known[key].default)
-        if type(value) is not expected:
-            raise Malformed(f"`{key}` in `{source}` is a `{type(value).__name__}`, expected a `{expected.__name__}`")
-    settings = Settings(**found)
+        expected = list if isinstance(getattr(_DEFAULTS, key), tuple) else type(getattr(_DEFAULTS, key))
+        if type(value) is not expected or (expected is list and not all(isinstance(each, str) for each in value)):
+            what = "list` of `str" if expected is list else expected.__name__
+            raise Malformed(f"`{key}` in `{source}` is a `{type(value).__name__}`, expected a `{what}`")
+    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    settings = Settings(**frozen)
     _check(settings, source)
     return settings
 
@@ -128,6 +141,9 @@ def format_settings(settings: Settings) -> str:
     lines = ["# Settings of this jurat workspace. Unknown keys are refused.", ""]
     for item in fields(settings):
         value = getattr(settings, item.name)
+        if isinstance(value, tuple):
+            lines += [f"# {item.metadata['help']}", f"{item.name} = {json.dumps(value)}", ""]
+            continue
         shown = str(value) if isinstance(value, int) else '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
         lines += [f"# {item.metadata['help']}", f"{item.name} = {shown}", ""]
     return "\n".join(lines)
@@ -166,6 +182,7 @@ def _check(settings: Settings, source: str) -> None:
             raise Malformed(f"`{key}` in `{source}`: {error.detail}", hint=error.hint) from error
         if key == "retention_run" and seconds is not None and seconds < 60:
             raise Malformed(f"`retention_run` in `{source}` is `{text}`, expected `1min` or more, or `off`")
+    _check_destinations(settings, source)
     if not 0.2 <= settings.publish_interval_s <= 10:
         raise Malformed(f"`publish_interval` in `{source}` is `{settings.publish_interval}`, expected `200ms` to `10s`")
     if settings.merge_delay_s < settings.publish_interval_s:
@@ -184,3 +201,22 @@ def _check(settings: Settings, source: str) -> None:
         text = getattr(settings, key)
         if not text or not all(c.isascii() and (c.isalnum() or c in "-.") for c in text):
             raise Malformed(f"`{key}` in `{source}` is `{text}`, expected letters, digits, `-` and `.`")
+
+
+def _check_destinations(settings: Settings, source: str) -> None:
+    if settings.webhooks_plain not in ("on", "off"):
+        raise Malformed(f"`webhooks_plain` in `{source}` is `{settings.webhooks_plain[:40]}`, expected `on` or `off`")
+    if len(settings.webhooks) > MOST_WEBHOOKS or len(set(settings.webhooks)) < len(settings.webhooks):
+        raise Malformed(f"`webhooks` in `{source}` has {len(settings.webhooks)} addresses, expected at most {MOST_WEBHOOKS}, each once")
+    for url in settings.webhooks:
+        try:
+            check_webhook(url, plain=settings.webhooks_plain == "on")
+        except Malformed as error:
+            raise Malformed(f"`webhooks` in `{source}`: {error.detail}", hint=error.hint) from error
+    if settings.mail_server:
+        try:
+            parse_mail_server(settings.mail_server)
+        except Malformed as error:
+            raise Malformed(f"`mail_server` in `{source}`: {error.detail}", hint=error.hint) from error
+    if (settings.mail_server or settings.mail_from) and not is_mailbox(settings.mail_from):
+        raise Malformed(f"`mail_from` in `{source}` is `{settings.mail_from[:80]}`, expected an address such as `jurat@example.org`")

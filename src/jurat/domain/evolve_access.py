@@ -112,8 +112,19 @@ def _notice_given(state: State, event: Event, data: access.NoticeGiven) -> list[
     return puts
 
 
-def _notice_seen(_state: State, _event: Event, data: access.NoticeSeen) -> list[Put]:
-    return [Put("notices", data.notice, None)]
+def _notice_seen(state: State, _event: Event, data: access.NoticeSeen) -> list[Put]:
+    ways = [Put("deliveries", f"{each.notice}/{each.way}", None) for each in state.find(rows.Delivery, notice=data.notice)]
+    return [Put("notices", data.notice, None), *ways]
+
+
+def _delivery_ended(state: State, event: Event, data: access.DeliveryEnded) -> list[Put]:
+    if state.get(rows.Notice, data.notice) is None:  # seen meanwhile: then nobody asks any more how it was sent
+        return []
+    row = rows.Delivery(
+        as_of=event.id, notice=data.notice, to=data.to, way=data.way, outcome=data.outcome, tries=data.tries, after_s=data.after_s,
+        why=data.why, at=event.at,
+    )  # fmt: skip
+    return [Put("deliveries", f"{data.notice}/{data.way}", row)]
 
 
 def _review_opened(state: State, event: Event, data: access.ReviewOpened) -> list[Put]:
@@ -173,6 +184,7 @@ ACCESS_CHANGES: Final[dict[type[facts.Fact], Callable[[State, Event, Any], list[
     access.GlassReviewed: _glass_reviewed,
     access.NoticeGiven: _notice_given,
     access.NoticeSeen: _notice_seen,
+    access.DeliveryEnded: _delivery_ended,
     access.ReviewOpened: _review_opened,
     access.ReviewAnswered: _review_answered,
     access.ReviewClosed: _review_closed,

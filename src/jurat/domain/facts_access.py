@@ -114,6 +114,18 @@ class NoticeSeen(Fact, frozen=True, kw_only=True):
     to: str
 
 
+class DeliveryEnded(Fact, frozen=True, kw_only=True):
+    """A notice left the house by one way, or will not: where a person is reached is in the vault, never here."""
+
+    notice: str
+    to: str
+    way: str  # `mail`, `webhook:<host>/<digest of the address>`
+    outcome: str  # delivered | failed
+    tries: int
+    after_s: float  # since the notice was given
+    why: str  # of the last failure; empty: delivered
+
+
 class ReviewItem(msgspec.Struct, frozen=True, kw_only=True):
     """One grant before the person who answers for it, with what the record says of its use."""
 
@@ -170,6 +182,7 @@ ACCESS_FACTS: Final[dict[str, type[Fact]]] = {
     "drill.reported.v1": DrillReported,
     "notice.given.v1": NoticeGiven,
     "notice.seen.v1": NoticeSeen,
+    "delivery.ended.v1": DeliveryEnded,
     "review.opened.v1": ReviewOpened,
     "review.answered.v1": ReviewAnswered,
     "review.closed.v1": ReviewClosed,

@@ -163,6 +163,7 @@ CATALOGUE: Final = (
     Kind(190, "credential.vouched.v1", _C.ACCESS, "a third person said that a credential is its person's alone"),
     Kind(192, "caller.refused.v1", _C.ACCESS, "somebody who is suspended went on asking at a door, so often in a minute"),
     Kind(191, "grant.confirmed.v1", _C.ACCESS, "a second person said yes to a grant that one gave without a request"),
+    Kind(193, "delivery.ended.v1", _C.ACCESS, "a notice was sent on by this way, or was given up after so many tries"),
     Kind(205, "artefacts.cleaned.v1", _C.DEPLOYMENT, "bytes that nothing on record speaks of are about to go"),
     Kind(206, "intents.orphaned.v1", _C.ERROR, "what was about to be done got no outcome on record"),
     Kind(207, "view.differs.v1", _C.ERROR, "rows of the database are not what the ledger says"),

@@ -6,10 +6,19 @@ from typing import Any, Final
 
 import msgspec
 
-from jurat.domain.facts_access import ReviewItem
 from jurat.domain.facts_keeping import Places
 from jurat.domain.row import R as R
 from jurat.domain.row import Row as Row
+from jurat.domain.rows_access import ACCESS_ROWS as ACCESS_ROWS
+from jurat.domain.rows_access import AccessRequest as AccessRequest
+from jurat.domain.rows_access import AccessRulesInForce as AccessRulesInForce
+from jurat.domain.rows_access import Answer as Answer
+from jurat.domain.rows_access import Approval as Approval
+from jurat.domain.rows_access import Deed as Deed
+from jurat.domain.rows_access import Delivery as Delivery
+from jurat.domain.rows_access import Glass as Glass
+from jurat.domain.rows_access import Notice as Notice
+from jurat.domain.rows_access import Review as Review
 from jurat.domain.rows_identity import IDENTITY_ROWS as IDENTITY_ROWS
 from jurat.domain.rows_identity import Group as Group
 from jurat.domain.rows_identity import GroupRolesInForce as GroupRolesInForce
@@ -150,14 +159,6 @@ class Evidence(Row, frozen=True, kw_only=True):
     metrics: list[Metric]
 
 
-class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    event: str
-    principal: str
-    person: str  # who answers for the principal
-    roles: list[str]
-    at: str
-
-
 class Request(Row, frozen=True, kw_only=True):
     request: str
     version: str
@@ -268,92 +269,6 @@ class Erasure(Row, frozen=True, kw_only=True):
     asking_person: str = ""  # first in the chain by which `requested_by` acted
 
 
-class AccessRulesInForce(Row, frozen=True, kw_only=True):
-    """Key `current`, and one row per digest ever in force."""
-
-    digest: str
-    source: str
-
-
-class Deed(Row, frozen=True, kw_only=True):
-    """What somebody did to a version or a data set, once or often: what duties are held apart by. Key: all three."""
-
-    subject: str
-    permission: str
-    person: str
-
-
-class AccessRequest(Row, frozen=True, kw_only=True):
-    request: str
-    principal: str
-    asking_person: str
-    role: str
-    scope: str
-    lifetime_s: float
-    reason: str
-    renews: str
-    approvers: list[str]
-    shown: dict[str, Any]
-    shown_digest: str
-    expires_at: str
-    approvals: list[Approval] = []  # noqa: RUF012
-    status: str = "waiting_for_approvers"  # granted | rejected | void
-    grant: str = ""
-
-
-class Glass(Row, frozen=True, kw_only=True):
-    """One break-glass window and the review after it."""
-
-    glass: str
-    person: str
-    grant: str
-    role: str
-    scope: str
-    reason: str
-    ticket: str
-    drill: bool
-    opened_at: str
-    expires_at: str
-    review_due: str
-    closed_at: str = ""
-    verdict: str = ""  # empty: not reviewed yet
-
-
-class Notice(Row, frozen=True, kw_only=True):
-    """Something that a person was told; a notice that was seen has no row."""
-
-    notice: str
-    to: str
-    about: str
-    subject: str
-    text: str
-    at: str
-
-
-class Review(Row, frozen=True, kw_only=True):
-    review: str
-    opened_by: str
-    opened_at: str
-    due_at: str
-    reason: str
-    count: int
-    status: str = "open"  # closed
-    closed: str = ""  # event id
-    reminded: int = 0  # how many reminders went out
-
-
-class Answer(Row, frozen=True, kw_only=True):
-    """One grant of a review, and what was answered. Key `<review>/<grant>`."""
-
-    review: str
-    item: ReviewItem
-    decider: str
-    grant: str
-    answer: str = ""  # keep | remove; empty: not yet
-    answered_by: str = ""
-    reason: str = ""
-
-
 ROWS: Final[dict[str, type[Row]]] = {
     "principals": Principal,
     "grants": Grant,
@@ -377,13 +292,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     **ROLLOUT_ROWS,
     **SIGNATURE_ROWS,
     **IDENTITY_ROWS,
-    "access_rules": AccessRulesInForce,
-    "deeds": Deed,
-    "access_requests": AccessRequest,
-    "glass": Glass,
-    "notices": Notice,
-    "reviews": Review,
-    "answers": Answer,
+    **ACCESS_ROWS,
     "groups": Group,
     "group_roles": GroupRolesInForce,
 }

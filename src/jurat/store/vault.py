@@ -5,7 +5,7 @@ What lies here is deleted when a person asks for it; no history depends on it. A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -86,6 +86,13 @@ class Vault:
         """Return who a principal is; None if nobody said so, or if it was erased."""
         row = self._connection.execute("SELECT principal, name, email FROM vault.person WHERE principal = %s", [principal]).fetchone()
         return None if row is None else Person(*row)
+
+    def addresses_of(self, principals: Collection[str]) -> dict[str, str]:
+        """Return where these people get mail, of those of whom it is known."""
+        if not principals:
+            return {}
+        query = "SELECT principal, email FROM vault.person WHERE principal = ANY(%s) AND email <> ''"
+        return dict(self._connection.execute(query, [sorted(principals)]).fetchall())
 
     def people(self) -> list[Person]:
         """Return everybody who is known, ordered by principal."""

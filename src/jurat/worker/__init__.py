@@ -8,8 +8,10 @@
 `retention`       takes away what is due by the retention table, once a day
 `watch`           records that a producer has fallen silent · `intents` that something got no outcome
 `comparing`       holds the database against the ledger, once a day
+`delivery`        sends notices out of the house · `webhook` signed, by HTTP · `mail` by SMTP
 `masks`           hides what an approved erasure hides, whoever was killed before
 `witnesses`       gathers cosignatures on the anchor log's checkpoints, and publishes what a quorum cosigned
+`exchange`        one HTTP request to somebody who may be slow, broken or lying
 `witness_client`  asks one witness over HTTP: away, slow, broken or lying, it holds up nobody
 `start_check`     before the sequencer starts: has a witness seen more than we have?
 """

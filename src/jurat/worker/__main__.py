@@ -17,6 +17,7 @@ from jurat.core.errors import JuratError, Unavailable
 from jurat.core.last_words import format_last_words, say
 from jurat.core.workspace import Workspace
 from jurat.worker.comparing import keep_compared
+from jurat.worker.delivery import keep_delivered
 from jurat.worker.intents import keep_intents
 from jurat.worker.masks import keep_masked
 from jurat.worker.retention import keep_retention
@@ -43,7 +44,7 @@ def main() -> int:
             failures.append(error)
             stopping.set()
 
-    works = (keep_compared, keep_intents, keep_masked, keep_retention, keep_rollouts, keep_time, keep_watch, keep_witnessed)
+    works = (keep_compared, keep_delivered, keep_intents, keep_masked, keep_retention, keep_rollouts, keep_time, keep_watch, keep_witnessed)
     others = [threading.Thread(target=run, args=(work,), name=work.__name__) for work in works]
     for other in others:
         other.start()

@@ -11,15 +11,9 @@ person must find out which. If it shows a checkpoint of our own key to prove it,
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from jurat.core.errors import JuratError, Malformed, Tampered, Unavailable
 from jurat.ledger.layout import hash_origin
@@ -28,8 +22,8 @@ from jurat.merkle.checkpoint import Checkpoint, parse_checkpoint
 from jurat.merkle.cosign import open_cosigned
 from jurat.merkle.note import Verifier, open_note, read_unverified_text, select_signatures
 from jurat.merkle.tree import NodeReader, consistency_path
+from jurat.worker.exchange import Reply, exchange
 
-MAX_ANSWER_SIZE: Final = 512 * 1024  # bytes
 _TURNS: Final = 4  # another client of the same log may move the witness on between two of ours
 _SIZE_BODY: Final = re.compile(rb"(0|[1-9][0-9]{0,18})\n\Z")
 
@@ -39,14 +33,6 @@ class Site(NamedTuple):
 
     url: str
     verifiers: tuple[Verifier, ...]
-
-
-class Reply(NamedTuple):
-    """What came back."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 def ask_witness(
@@ -115,56 +101,6 @@ def ask_size(site: Site, note: str, logs_keys: Sequence[Verifier], timeout_s: fl
         if again.status == 200:
             _check_cosignatures(site, note, again.body)
     return size
-
-
-def exchange(method: str, url: str, body: bytes | None, timeout_s: float) -> Reply:
-    """Return the answer to one request, complete within `timeout_s`, however slowly it drips. Redirects are not followed.
-
-    Raises:
-        Unavailable: no connection, no HTTP, too large, or too late.
-    """
-    where = urlsplit(url)
-    if where.scheme not in ("http", "https") or not where.hostname:
-        raise Unavailable(f"`{url[:200]}` is not the address of a witness", hint="such as `https://witness.example/w1`")
-    try:
-        port = where.port
-    except ValueError:
-        raise Unavailable(f"`{url[:200]}` has no such port") from None
-    connection = (
-        http.client.HTTPSConnection(where.hostname, port, timeout=timeout_s, context=ssl.create_default_context())
-        if where.scheme == "https"
-        else http.client.HTTPConnection(where.hostname, port, timeout=timeout_s)
-    )
-    is_late = threading.Event()
-    sockets: list[socket.socket] = []  # `getresponse` lets go of its own
-
-    def cut() -> None:
-        is_late.set()
-        for each in {*sockets, connection.sock} - {None}:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    watch = threading.Timer(timeout_s, cut)
-    watch.daemon = True
-    watch.start()
-    try:
-        connection.connect()
-        sockets.append(connection.sock)
-        connection.request(method, where.path or "/", body, {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"})
-        response = connection.getresponse()
-        raw = response.read(MAX_ANSWER_SIZE + 1)
-        if is_late.is_set():
-            raise Unavailable(f"`{where.netloc}` did not answer within {timeout_s:g} s")
-        if len(raw) > MAX_ANSWER_SIZE or (response.length or 0) > 0:
-            raise Unavailable(f"`{where.netloc}` sent too much, or less than it announced")
-        return Reply(response.status, response.headers.get("content-type", ""), raw)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        late = is_late.is_set() or isinstance(error, TimeoutError)
-        why = f"within {timeout_s:g} s" if late else f": {type(error).__name__.lower()}"
-        raise Unavailable(f"`{where.netloc}` did not answer{' ' if late else ''}{why}") from error
-    finally:
-        watch.cancel()
-        connection.close()
 
 
 def _check_cosignatures(site: Site, note: str, body: bytes) -> str:

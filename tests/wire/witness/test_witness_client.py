@@ -11,7 +11,8 @@ from tests.scenes.witnesses import Peer, SmallLog, hang, neighbour, says, size_i
 from jurat.core.errors import Tampered, Unavailable
 from jurat.merkle.cosign import CosignatureSigner
 from jurat.merkle.note import Ed25519Signer, MlDsaSigner, format_signatures, read_unverified_text
-from jurat.worker.witness_client import MAX_ANSWER_SIZE, Site, ask_size, ask_witness, exchange
+from jurat.worker.exchange import MAX_ANSWER_SIZE, exchange
+from jurat.worker.witness_client import Site, ask_size, ask_witness
 
 LOG = SmallLog()
 WITNESS = CosignatureSigner("w.example", b"\5" * 32, lambda: 1_764_000_000)
