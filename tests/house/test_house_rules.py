@@ -77,6 +77,7 @@ def test_every_third_party_library_has_one_importer() -> None:
     allowed = {
         "uvicorn": {"web", "gateway", "demo"}, "uvloop": {"web", "gateway", "demo"}, "cryptography": {"merkle", "ledger", "guard"},
         "click": {"cli"}, "rich": {"cli", "demo"}, "psycopg": {"store", "demo"}, "psycopg_pool": {"store"}, "cedarpy": {"policy"},
+        "cel_expr_python": {"policy"},
         "lark": {"policy"}, "joserfc": {"identity"}, "yaml": {"policy"}, "duckdb": {"ledger"}, "pyarrow": {"ledger", "demo"},
         "starlette": {"web"},
         "scim2_models": {"web"}, "pydantic": {"web"}, "webauthn": {"identity"},

@@ -5,14 +5,15 @@
 `facts`     what each kind of event says (its `data`)
 `events`    the envelope around a fact; bytes in and out
 `commands`  what can be asked for, with the permission each one needs
-`rows`      what holds now, one type per table (`row`, `rows_registry`, `rows_identity`)
+`rows`      what holds now, one type per table (`row`, `rows_registry`, `rows_identity`, `rows_access`)
 `state`     how rows are read; the in-memory state
 `evolve`    event → rows: the only way that state changes
 `stages`    experiment → development → staging → production → retired
 `upstreams` where a model server listens
 `roles`     which roles a principal holds now, and which person stands behind it
 `requests`  what is one law for all requests: open, shown, whose word · `quorum` how many different people really said yes
-`gates`     evidence against the gate file, with three verdicts · `gate_measured` one condition against what was measured
+`gates`     evidence against the gate file, with three verdicts
+`gate_measured` one condition against what was measured · `gate_cel` an expression in CEL
 `gate_preview` what is missing, and who can do it
 `cards`      model cards and data sheets, from facts
 `decisions`  what the policies were asked and said, as it is recorded

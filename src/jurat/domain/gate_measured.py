@@ -173,7 +173,7 @@ def policy_clause(state: State, version: rows.Version, gate: Custom, policy: str
 
 def check_metrics(condition: Condition, metrics: list[Metric], source: str) -> list[Checked]:
     """Return a condition's answer for each of these values; one that says `not measured` if there are none."""
-    return [condition.check(_as_measured(m, source)) for m in metrics] or [condition.check(None)]
+    return [condition.check(as_measured(m, source)) for m in metrics] or [condition.check(None)]
 
 
 def show_metric(metric: Metric) -> str:
@@ -193,7 +193,8 @@ def show_metric(metric: Metric) -> str:
     return text + (f" by {metric.group_by}" if metric.group_by else "")
 
 
-def _as_measured(metric: Metric, source: str) -> Measured:
+def as_measured(metric: Metric, source: str) -> Measured:
+    """Return a metric of evidence as conditions take it."""
     is_flag = metric.name in METRICS and METRICS[metric.name].dimension is Scale.FLAG
     # A flag is yes or no: 0.7 of one is a fault of the measurement, and not a yes.
     value = bool(metric.value) if is_flag and metric.value in (0.0, 1.0) else metric.value

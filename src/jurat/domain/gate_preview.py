@@ -80,6 +80,8 @@ def _step(state: State, version: rows.Version, to_stage: Stage, clause: Clause, 
     elif kind == "custom":
         is_policy = clause.condition.startswith("policy ")
         do = f"jurat gate check {version.version} {to_stage}" if is_policy else _MEASURE.format(**names)
+        if clause.reason.startswith("`system."):  # of an expression in CEL: all else that it names is there
+            do = f"jurat system change {version.system} --reason '…'"
     elif kind == "human_approval":
         do, who = _approve(state, version, clause, now_ns)
     return Step(

@@ -16,6 +16,7 @@ from jurat.core.errors import Conflict
 from jurat.core.units import Dimension, format_quantity
 from jurat.domain import rows
 from jurat.domain.facts import GateChecked
+from jurat.domain.gate_cel import cel_clause
 from jurat.domain.gate_measured import condition_clause, expression_clause, policy_clause, soaking_since
 from jurat.domain.gate_measured import show_metric as show_metric
 from jurat.domain.gate_upstream import shown_changes, upstream_clauses
@@ -99,8 +100,10 @@ def check_gates(
                     found = [_duration(state, version, gate, now_ns), *measured]
                 case Custom():
                     asked = [policy_clause(state, version, gate, name, stage, now_ns) for name in gate.policies]
-                    found = [expression_clause(state, version, gate, e, now_ns) for e in gate.checks] + [clause for clause, _ in asked]
-                    blocks = [True] * len(gate.checks) + [blocking for _, blocking in asked]
+                    found = [expression_clause(state, version, gate, e, now_ns) for e in gate.checks]
+                    found += [cel_clause(state, version, gate, gate.cel, now_ns)] if gate.cel else []
+                    blocks = [True] * len(found) + [blocking for _, blocking in asked]
+                    found += [clause for clause, _ in asked]
                 case _:
                     found = [condition_clause(state, version, gate, c, now_ns) for c in gate.checks]
             clauses += found

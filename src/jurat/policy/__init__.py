@@ -3,7 +3,7 @@
 `metrics`    what a gate may measure: scale, better side, believable range
 `conditions` `latency_p99 <= 100ms`: read once, checked against measurements, three verdicts
 `governance` policies written in Python, and what they are told
-`expressions` conditions joined by `&&` and `||` · `gatekinds` what a gate can be
+`expressions` conditions joined by `&&` and `||` · `cel` the same in CEL, over facts, too · `gatekinds` what a gate can be
 `gatefile`   the gates before `staging` and `production`, strict YAML
 `accessrules` duties, conflicts, approvals, break-glass, reviews, strict YAML
 `groupfile`  which groups of a directory hold which roles, strict YAML

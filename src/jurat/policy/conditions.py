@@ -103,7 +103,7 @@ class Condition(msgspec.Struct, frozen=True):
     def check(self, measured: Measured | None) -> Clause:
         """Return pass only for a believable measurement on the right side of the threshold."""
         metric = METRICS[self.metric]
-        number, doubt = _believe(metric, measured)
+        number, doubt = believe(metric, measured)
         if number is None:
             return self._clause(Verdict.NOT_ENOUGH_DATA, measured, doubt)
         if metric.dimension is Scale.FLAG:
@@ -217,8 +217,8 @@ def _threshold(metric: Metric, text: str) -> Decimal:
     return quantity.value
 
 
-def _believe(metric: Metric, measured: Measured | None) -> tuple[Decimal | None, str]:
-    """Return the exact number, or None and why it cannot be used."""
+def believe(metric: Metric, measured: Measured | None) -> tuple[Decimal | None, str]:
+    """Return the exact number in the metric's base unit (1 or 0 for a flag), or None and why it cannot be used."""
     name = metric.name
     if measured is None or measured.value is None:
         return None, f"`{name}` was not measured"

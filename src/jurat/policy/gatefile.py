@@ -18,6 +18,7 @@ import yaml
 from jurat.core.digests import digest_bytes
 from jurat.core.errors import Malformed
 from jurat.core.units import parse_duration_s, parse_quantity
+from jurat.policy.cel import parse_cel
 from jurat.policy.conditions import Condition, parse_condition
 from jurat.policy.expressions import parse_expression
 from jurat.policy.gatekinds import Approver as Approver
@@ -111,8 +112,16 @@ def _body(gate: Gate) -> list[str]:
             return [*listed("steps", list(gate.steps)), *head, *listed("success_criteria", [c.text for c in gate.success_criteria])]
         case Custom():
             return [f"      name: {gate.name}", *listed("checks", [e.text for e in gate.checks]),
-                    *listed("policies", list(gate.policies)), *_age(gate.max_age)]  # fmt: skip
+                    *_cel(gate), *listed("policies", list(gate.policies)), *_age(gate.max_age)]  # fmt: skip
     return [*listed("checks", [c.text for c in gate.checks]), *_age(gate.max_age)]
+
+
+def _cel(gate: Custom) -> list[str]:
+    """Quote the expression: in one line, whatever characters it has."""
+    if gate.cel is None:
+        return []
+    quoted: str = yaml.dump(gate.cel.text, default_style='"', width=float("inf"))
+    return [f"      cel: {quoted.rstrip()}"]
 
 
 def _age(written: str) -> list[str]:
@@ -190,7 +199,7 @@ def _rollout(node: yaml.Node, _: Roles) -> Rollout:
 
 
 def _custom(node: yaml.Node, _: Roles) -> Custom:
-    fields = _gate_fields(node, GateType.CUSTOM, "name", optional=("checks", "policies", "max_age"))
+    fields = _gate_fields(node, GateType.CUSTOM, "name", optional=("checks", "cel", "policies", "max_age"))
     name = _a_name(fields["name"], "`name`")
     checks = []
     for item in read_sequence(fields["checks"], "`checks`", "expressions") if "checks" in fields else []:
@@ -199,11 +208,15 @@ def _custom(node: yaml.Node, _: Roles) -> Custom:
     policies = (
         [_a_name(each, "a policy") for each in read_sequence(fields["policies"], "`policies`", "policies")] if "policies" in fields else []
     )
-    if not checks and not policies:
-        raise refuse_at(node, f"the gate `{name}` checks nothing", "give it `checks:` or `policies:`: empty is never a pass")
+    cel = None
+    if "cel" in fields:
+        text = read_scalar(fields["cel"], "`cel`")
+        cel = reading(fields["cel"], lambda: parse_cel(text))
+    if not checks and not policies and cel is None:
+        raise refuse_at(node, f"the gate `{name}` checks nothing", "give it `checks:`, `cel:` or `policies:`: empty is never a pass")
     if len(set(checks)) < len(checks) or len(set(policies)) < len(policies):
         raise refuse_at(node, f"the gate `{name}` lists something twice", "delete one")
-    return Custom(name, tuple(checks), tuple(policies), _required(fields), _duration(fields, "max_age"))
+    return Custom(name, tuple(checks), tuple(policies), _required(fields), _duration(fields, "max_age"), cel)
 
 
 def _a_name(node: yaml.Node, what: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from jurat.core.units import parse_duration_s
+from jurat.policy.cel import Cel
 from jurat.policy.conditions import Condition
 from jurat.policy.expressions import Expression
 from jurat.policy.metrics import GateType
@@ -92,13 +93,14 @@ class Rollout(msgspec.Struct, frozen=True, tag="rollout"):
 
 
 class Custom(msgspec.Struct, frozen=True, tag="custom"):
-    """The organisation's own gate: expressions over any metric, and policies written in Python, found by their entry point."""
+    """The organisation's own gate: conditions joined, an expression in CEL, and policies in Python, found by their entry point."""
 
     name: str
     checks: tuple[Expression, ...] = ()
     policies: tuple[str, ...] = ()
     required: bool = True
     max_age: str = ""
+    cel: Cel | None = None
 
 
 Measuring = AutomatedTests | BiasCheck | SecurityScan | Documentation

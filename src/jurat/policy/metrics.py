@@ -40,7 +40,7 @@ class GateType(StrEnum):
     SECURITY_SCAN = "security_scan"  # what scanners found in the artefacts and their dependencies
     DOCUMENTATION = "documentation"  # cards and data sheets, generated from evidence
     ROLLOUT = "rollout"  # observed while the version gets a share of the traffic
-    CUSTOM = "custom"  # the organisation's own: expressions over any metric, and policies written in Python
+    CUSTOM = "custom"  # the organisation's own: expressions over any metric, CEL, and policies written in Python
 
 
 class Metric(NamedTuple):

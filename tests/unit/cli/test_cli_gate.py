@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from tests.scenes.governed import NOW_NS, World, make_world
-from tests.unit.cli.conftest import Jurat
+from tests.unit.cli.conftest import Jurat, Said
 from tests.unit.domain.law import GATES, Law
 
 from jurat.app.gate_check import Checked
@@ -80,6 +80,38 @@ def test_a_preview_says_what_is_missing_and_records_nothing(jurat: Jurat, world:
     assert "is in staging" in steps
     assert len(world.store.events) == before
     assert jurat("gate", "preview", "churn@1.0.0", "production", "--as", "business_analyst").code in (3, 4)
+
+
+def test_a_rule_in_cel_from_file_to_verdict(jurat: Jurat, world: World, tmp_path) -> None:
+    """Applied, previewed, measured and checked by the command line; a file that cannot be read leaves the gates as they are."""
+    gates = tmp_path / "gates.yaml"
+    rule = "evidence.accuracy >= 0.85 && evidence.recall >= 0.8 || system.risk_tier == 'minimal'"
+
+    def apply(cel: str) -> Said:
+        ours = f'    - type: custom\n      name: ours\n      cel: "{cel}"\n  production:'
+        gates.write_text(GATES.replace("  production:", ours))
+        return jurat("gate", "apply", str(gates), "--reason", "our own rule", "--as", "operator")
+
+    said = apply(rule.replace("recall", "recal"))
+    assert said.code == 2
+    assert "`cel` at line 1, column 38: `evidence.recal` is unknown" in said.err
+    assert "did you mean `evidence.recall`?" in said.err
+    assert jurat("gate", "check", "churn@1.0.0", "staging", "--as", "ml_engineer").code == 0  # by the gates that were there
+    assert apply(rule).code == 0
+    assert json.dumps(rule)[1:-1] in jurat("gate", "show", "--as", "ml_engineer").out
+    said = jurat("gate", "check", "churn@1.0.0", "staging", "--as", "ml_engineer", "--json")
+    assert said.code == 4
+    (clause,) = [c for c in json.loads(said.out)["clauses"] if c["gate"] == "custom ours"]
+    assert (clause["verdict"], clause["reason"]) == ("not_enough_data", "`recall` was not measured")
+    (step,) = json.loads(jurat("gate", "preview", "churn@1.0.0", "staging", "--as", "ml_engineer", "--json").out)["missing"]
+    assert (step["condition"], step["why"]) == (f"cel {rule}", "`recall` was not measured")
+    assert step["do"].startswith("jurat model evaluate churn@1.0.0 ")
+    assert apply("evidence.accuracy >= 0.85 && system.risk_tier != 'minimal' && version.stage == 'experiment'").code == 0
+    said = jurat("gate", "check", "churn@1.0.0", "staging", "--as", "ml_engineer")
+    assert said.code == 4
+    assert "false where" in said.out
+    assert apply("evidence.accuracy >= 0.85 && system.risk_tier != 'minimal' && version.stage == 'development'").code == 0
+    assert jurat("gate", "check", "churn@1.0.0", "staging", "--as", "ml_engineer").code == 0
 
 
 def checked(*clauses: Clause, required: list[bool] | None = None) -> Checked:
