@@ -110,7 +110,9 @@ class StandIn:
                 del self.models[given["name"]]
                 return 200, {}
             case "POST", "registered-models/rename":
-                self.models[given["new_name"]] = self.models.pop(given["name"])
+                renamed = self.models[given["new_name"]] = self.models.pop(given["name"])
+                for each in renamed["versions"].values():
+                    each["name"] = given["new_name"]
                 return 200, {"registered_model": {"name": given["new_name"]}}
         if version is None:
             return none
