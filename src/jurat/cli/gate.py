@@ -42,7 +42,18 @@ def show_gates(session: Session) -> None:
 @click.option("--reason", required=True, help="Why it changes.")
 @click.pass_obj
 def apply_gates(session: Session, file: Path, reason: str) -> None:
-    """Put a gate file into force. One that cannot be read changes nothing."""
+    """Put a gate file into force. One that cannot be read changes nothing.
+
+    A custom gate joins conditions (checks), asks policies in Python (policies), or says it in CEL (cel):
+
+    \b
+    - type: custom
+      name: house-rule
+      cel: "evidence.accuracy >= 0.85 && evidence.latency_p99 <= duration('100ms') && system.risk_tier != 'high'"
+
+    CEL sees evidence.METRIC, system.risk_tier, .purpose and .environments, version.semver and .stage. Ratios have a point (1.0), counts and
+    bytes have none, gaps have no sign. Each name must have a value, and what it says must hold for every protected attribute.
+    """
     from jurat.cli.files import read_text
     from jurat.domain.commands import ApplyGates
 

@@ -186,8 +186,10 @@ def _evaluate(text: str, values: Mapping[str, Value]) -> Any:
 
 def _refused(said: str) -> Malformed:
     found = _AT.search(said)
-    if found is None:
+    if found is None and "recursion" in said:
         return Malformed("`cel` is nested too deeply", hint="at most 32 levels: make it several gates")
+    if found is None:
+        return Malformed(f"`cel` is not CEL: {said[:100]}", hint=_HINT)
     line, column, what = found.groups()
     where = f"`cel` at line {line}, column {column}"
     if name := re.match(r"undeclared reference to '([^']+)'", what):
@@ -219,7 +221,8 @@ def _references(serialized: bytes) -> tuple[Counter[str], Counter[str]]:
     for entry in (value for number, value in _fields(checked) if number == 2):  # CheckedExpr.reference_map
         for reference in (value for number, value in _fields(entry) if number == 2):
             for number, value in _fields(reference):
-                (names if number == 1 else overloads)[value.decode()] += 1
+                if number in (1, 3):
+                    (names if number == 1 else overloads)[value.decode()] += 1
     return names, overloads
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import resource
+import sys
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -175,7 +176,8 @@ def test_nothing_hostile_takes_long_or_much(text: str) -> None:
     with contextlib.suppress(Malformed):
         parse_cel(text).check({"evidence.accuracy": [0.9] * 16})
     assert time.process_time() - began_s < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 100_000
+    if sys.platform == "linux":  # elsewhere it counts in other units
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 100_000
 
 
 FILE = """
