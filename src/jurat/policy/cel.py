@@ -138,7 +138,7 @@ def _refuse_what_is_not_let_in(text: str, names: Counter[str], overloads: Counte
 
     if names["@result"] > _ONE_MACRO:
         raise refuse("more than one `all` or `exists`", "make it several gates, or use `in`")
-    for overload in overloads.keys() - _LET_IN:
+    for overload in sorted(overloads.keys() - _LET_IN):
         raise refuse(f"`{overload}`", "comparisons, `&& || ! in ? :`, `+ - *` of ratios, one `all` or `exists`, texts' `contains`")
     if overloads["multiply_double"] > _MAX_MULTIPLIED:
         raise refuse(f"`*` more than {_MAX_MULTIPLIED} times", "make it several gates")
