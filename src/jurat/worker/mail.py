@@ -76,7 +76,7 @@ class _Lines:
         line = self._file.readline(min(limit, self._left + 1))
         self._left -= len(line)
         if self._left < 0:
-            raise smtplib.SMTPException("it says too much")
+            raise OSError("it says too much")  # which smtplib takes for an end
         return line
 
     def close(self) -> None:
@@ -86,9 +86,9 @@ class _Lines:
 class _Bounded(smtplib.SMTP):
     """smtplib's client, which believes that every server ends its answers: here they are bounded in size, and in time as a whole."""
 
-    def __init__(self, deadline: Deadline, *, timeout: float, local_hostname: str) -> None:
+    def __init__(self, server: MailServer, deadline: Deadline, *, timeout: float, local_hostname: str) -> None:
         self._deadline = deadline
-        super().__init__(timeout=timeout, local_hostname=local_hostname)
+        super().__init__(server.host, server.port, local_hostname, timeout)  # connects; STARTTLS checks this very name
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:  # a new connection, or the same one inside TLS
@@ -143,9 +143,8 @@ class Mail:
 
     def _hand_over(self, mail: EmailMessage, to: str, deadline: Deadline) -> None:
         login = read_login(self._workspace)
-        smtp = _Bounded(deadline, timeout=self._timeout_s, local_hostname=self._settings.log_host)
+        smtp = _Bounded(self._server, deadline, timeout=self._timeout_s, local_hostname=self._settings.log_host)
         try:
-            smtp.connect(self._server.host, self._server.port)
             smtp.ehlo_or_helo_if_needed()
             if not self._server.is_loopback or smtp.has_extn("starttls"):
                 if not smtp.has_extn("starttls"):
