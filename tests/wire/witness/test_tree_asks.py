@@ -74,7 +74,7 @@ def test_a_child_that_ends_as_tampered_ends_everything_with_its_reason(workspace
     log.write_text("tampered (forked): witness `w` knows another ledger\n  hint: call somebody\n")
     child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(6)"])
     child.wait()
-    tree._children[RELAY] = _Child(RELAY, child, 0, time.monotonic(), 0)
+    tree._children[RELAY] = _Child(RELAY, child, 0, 0)
     with pytest.raises(Tampered, match="knows another ledger") as caught:
         tree.watch()
     assert caught.value.hint == "call somebody"
