@@ -23,6 +23,7 @@ from tests.contract.web.test_ingest import join
 from jurat.client import AsyncClient, Client
 from jurat.core.errors import Conflict, Exhausted, Malformed, Unavailable
 from jurat.core.statements import CLOSED, HEARTBEAT, OPENED, extend_hash, parse_statement
+from jurat.domain import rows
 from jurat.ledger.query import StoredEvent
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: connections are refused
@@ -273,6 +274,10 @@ def test_a_producer_that_falls_silent_is_on_record_once_and_in_the_status(site: 
         assert [each for each in again.step() if each.producer == site.producer] == [], "one silence is told once"
     recorded = [json.loads(event.raw) for event in app.events.scan(kinds=["producer.silent.v1"])]
     assert [event["data"]["producer"] for event in recorded].count(site.producer) == 1
+    with app.store.reading() as state:
+        told = [each for each in state.find(rows.Notice, subject="silence") if f"#{site.producer}." in each.about]
+    assert told, "operators are told"
+    assert len({each.to for each in told}) == len(told), "each of them once"
     watched = status_of(app.workspace).watched
     assert watched is not None
     assert site.producer in {each.producer for each in watched.silent}
