@@ -17,7 +17,10 @@ from jurat.ledger import daemon
 from jurat.worker import __main__ as worker
 
 Work = Callable[[Workspace, threading.Event], None]
-WORKS = ("keep_compared", "keep_delivered", "keep_intents", "keep_masked", "keep_retention", "keep_rollouts", "keep_time", "keep_watch", "keep_witnessed")
+WORKS = (
+    "keep_compared", "keep_delivered", "keep_intents", "keep_masked", "keep_retention", "keep_rollouts", "keep_time", "keep_watch",
+    "keep_witnessed",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
