@@ -29,7 +29,6 @@ from jurat.domain.values import Metric
 
 IN_EFFECT_WITHIN_S: Final = 3.0
 _MOST_ANSWERS: Final = 20  # different ones; with more they are no categories
-_BINS: Final = 10
 _BASELINE_NS: Final = 86_400 * 10**9
 _FEWEST: Final = 10  # answers of each version, below which nothing is said of how far they lie apart
 _COUNT: Final = f"""
@@ -194,14 +193,16 @@ def in_effect_ms(app: App, events: set[str], patience_s: float) -> float | None:
 def _drift(new: Mapping[int, int], old: Mapping[int, int]) -> Metric:
     """The population stability index over tenths of confidence, less what it would be by chance alone with so few cases.
 
-    Half a case is added to each tenth, so that an empty one is no infinity. By chance: (tenths in use - 1) · (1/n + 1/m).
+    Half a case is added to each tenth in use, so that an empty one is no infinity; to the others it is not: with few cases on one side and
+    many on the other, the same confidence would look like a drift. By chance: (tenths in use - 1) · (1/n + 1/m).
     """
     n, m = sum(new.values()), sum(old.values())
     if min(n, m) < _FEWEST:
         return Metric(name="confidence_drift", value=None, n=n, reason=f"one of the two versions gave under {_FEWEST} confidences")
-    total = -(len(new.keys() | old.keys()) - 1) * (1 / n + 1 / m)
-    for place in range(_BINS):
-        p, q = (new.get(place, 0) + 0.5) / (n + _BINS / 2), (old.get(place, 0) + 0.5) / (m + _BINS / 2)
+    used = new.keys() | old.keys()
+    total = -(len(used) - 1) * (1 / n + 1 / m)
+    for place in used:
+        p, q = (new.get(place, 0) + 0.5) / (n + len(used) / 2), (old.get(place, 0) + 0.5) / (m + len(used) / 2)
         total += (p - q) * math.log(p / q)
     return Metric(name="confidence_drift", value=max(total, 0.0), n=n)
 

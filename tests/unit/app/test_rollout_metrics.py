@@ -67,11 +67,12 @@ def test_confidence_abstention_alerts_and_latency() -> None:
 
 def test_drift_is_the_stability_index_less_what_chance_alone_makes() -> None:
     new = tally(asked(100), made(50, bin_of=9), made(50, bin_of=6))
-    p, q = [(n + 0.5) / 105 for n in (50, 50)], [(n + 0.5) / 105 for n in (100, 0)]
-    rest = 0.0  # the eight empty tenths are alike in both
-    by_hand = sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True)) + rest - (1 / 100 + 1 / 100)
+    p, q = [(n + 0.5) / 101 for n in (50, 50)], [(n + 0.5) / 101 for n in (100, 0)]  # of the two tenths in use
+    by_hand = sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True)) - (1 / 100 + 1 / 100)
     assert by_name(new, OLD)["confidence_drift"].value == pytest.approx(by_hand)
     assert by_name(OLD, OLD)["confidence_drift"].value == 0.0
+    for cases in (10, 13, 40):
+        assert by_name(tally(asked(cases), made(cases)), OLD)["confidence_drift"].value == 0.0, "fewer of the same are no drift"
     few = by_name(tally(asked(9), made(9)), OLD)
     assert (few["confidence_drift"].value, few["output_drift"].value) == (None, None)
 

@@ -399,7 +399,8 @@ def test_a_step_outlives_its_clock_and_its_gateway(
         def is_completed() -> bool:
             ask(home, gateway, f"h{next(turn)}")
             found = rollout_of(home)
-            assert found.status in ("running", "completed"), found
+            wrong = [(each.condition, each.found, each.reason) for each in found.clauses if each.verdict != "pass"]
+            assert found.status in ("running", "completed"), wrong
             return found.status == "completed"
 
         until(is_completed, 60.0)
