@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from jurat.cli.session import Session
 from jurat.cli.show import show_fields, show_json, when
 from jurat.cli.verbs import noun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jurat.app.walk import Done
 
 
 @noun("token")
@@ -24,10 +31,8 @@ def issue(session: Session, principal: str, lifetime: str | None, on_behalf_of: 
     """Issue a token for a principal. It is shown this once."""
     from jurat.app.walk import act
     from jurat.cli.people import resolve
-    from jurat.core.files import write_secret
     from jurat.core.units import parse_duration_s
     from jurat.domain.commands import IssueToken
-    from jurat.domain.facts import TokenIssued
 
     path = session.credential(save) if save else None
     caller = session.token()
@@ -38,20 +43,9 @@ def issue(session: Session, principal: str, lifetime: str | None, on_behalf_of: 
             on_behalf_of=resolve(app, caller, on_behalf_of) if on_behalf_of else None,
         )
         done = act(app, caller, command)
-    fact = done.events[0].data
-    assert isinstance(fact, TokenIssued)
-    shown = {"token_id": fact.token, "expires_at": fact.expires_at, "event": done.events[0].id}
-    if path is not None:
-        write_secret(path, done.reply["token"].encode() + b"\n")
-        shown["file"] = str(path)
-    else:
-        shown["token"] = done.reply["token"]
-    if session.as_json:
-        show_json(shown)
-    else:
-        show_fields(session, [(name.replace("_", " "), when(value)) for name, value in shown.items()])
-        if path is None:
-            session.say("this token is shown once; keep it where only you can read it")
+    _show_issued(session, done, path)
+    if path is None and not session.as_json:
+        session.say("this token is shown once; keep it where only you can read it")
 
 
 @token.verb("activate", example="jurat token activate --as ada --save ada")
@@ -63,24 +57,12 @@ def activate(session: Session, save: str | None) -> None:
     Then read its id to somebody who had no hand in it, and let them say so: `jurat credential vouch`. Until then it approves nothing.
     """
     from jurat.app.credentials import activate as change
-    from jurat.core.files import write_secret
-    from jurat.domain.facts import TokenIssued
 
     path = session.credential(save) if save else None
     with session.app() as app:
         done = change(app, session.token())
-    fact = done.events[0].data
-    assert isinstance(fact, TokenIssued)
-    shown = {"token_id": fact.token, "expires_at": fact.expires_at, "event": done.events[0].id}
-    if path is not None:
-        write_secret(path, done.reply["token"].encode() + b"\n")
-        shown["file"] = str(path)
-    else:
-        shown["token"] = done.reply["token"]
-    if session.as_json:
-        show_json(shown)
-    else:
-        show_fields(session, [(name.replace("_", " "), when(value)) for name, value in shown.items()])
+    _show_issued(session, done, path)
+    if not session.as_json:
         session.say("ask somebody who had no hand in it: `jurat credential vouch`; until then it approves nothing")
 
 
@@ -99,3 +81,22 @@ def revoke(session: Session, token_id: str, principal: str, reason: str) -> None
     with session.app() as app:
         done = act(app, caller, RevokeToken(token=token_id, principal=resolve(app, caller, principal), reason=reason))
     session.done(done)
+
+
+def _show_issued(session: Session, done: Done, path: Path | None) -> None:
+    """Show a token that was made just now: once, or the file that it was written to instead."""
+    from jurat.core.files import write_secret
+    from jurat.domain.facts import TokenIssued
+
+    fact = done.events[0].data
+    assert isinstance(fact, TokenIssued)
+    shown = {"token_id": fact.token, "expires_at": fact.expires_at, "event": done.events[0].id}
+    if path is not None:
+        write_secret(path, done.reply["token"].encode() + b"\n")
+        shown["file"] = str(path)
+    else:
+        shown["token"] = done.reply["token"]
+    if session.as_json:
+        show_json(shown)
+    else:
+        show_fields(session, [(name.replace("_", " "), when(value)) for name, value in shown.items()])
