@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from jurat.app.artefacts import artefact_path, get_artefact, put_artefact
+from jurat.app.artefacts import Readable, artefact_path, get_artefact, put_artefact
 from jurat.core.clock import to_ns
 from jurat.core.digests import check_digest
 from jurat.core.errors import Conflict, NotFound, Tampered
@@ -38,7 +38,7 @@ class ArtefactStore:
         self.folder, self.url = folder, url.rstrip("/")
         self._opened: ObjectStore | None = None
 
-    def put(self, source: BinaryIO) -> str:
+    def put(self, source: Readable) -> str:
         """Keep the bytes of `source`, durable once this returns, and return their digest. Memory use is bounded.
 
         Raises:
@@ -92,7 +92,7 @@ class ArtefactStore:
         return False
 
     def _fetch(self, digest: str) -> None:
-        got = put_artefact(self.folder, PiecewiseFile(self._elsewhere.stream(name_of(digest))))  # type: ignore[arg-type]  # `read` only
+        got = put_artefact(self.folder, PiecewiseFile(self._elsewhere.stream(name_of(digest))))
         if got != digest:  # what came lies under its own name, where nothing looks for it: `jurat artefact clean` finds it
             raise Tampered(f"`{self.url}/{name_of(digest)}` has other bytes than its name says", hint="restore it; do not load it")
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from jurat.core.digests import check_digest, digest_file
 from jurat.core.errors import Malformed, NotFound, Tampered, Unavailable
@@ -16,7 +16,13 @@ from jurat.core.files import sync_directory
 _CHUNK_BYTES = 1 << 20
 
 
-def put_artefact(store: Path, source: BinaryIO) -> str:
+class Readable(Protocol):
+    """Whatever gives bytes, piece by piece."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def put_artefact(store: Path, source: Readable) -> str:
     """Keep the bytes of `source`, durable once this returns, and return their digest. Memory use is bounded.
 
     Raises:

@@ -90,7 +90,7 @@ def verify_references(app: App, token: str, version_name: str, *, keep: bool = F
 
 def _kept(app: App, source: str) -> Seen:
     reader = PiecewiseFile(_pieces(source))
-    digest = app.artefacts.put(reader)  # type: ignore[arg-type]  # it asks for `read` only
+    digest = app.artefacts.put(reader)
     return Seen(digest, reader.size_bytes)
 
 
