@@ -48,7 +48,14 @@ def prediction(number: int) -> bytes:
             "decision": {"effect": "allow", "policies": ["serve"], "policy_set": "sha256:" + "0" * 64},
             "resource": "models/prod/credit@1.0.0",
             "because": [],
-            "data": {"prediction": f"prd_{number:026d}", "version": "1.0.0", "latency_ms": 1.5, "confidence": 0.75, "outcome": "released"},
+            "data": {
+                "prediction": f"prd_{number:026d}",
+                "version": "1.0.0",
+                "output": True,
+                "latency_ms": 1.5,
+                "confidence": 0.75,
+                "outcome": "released",
+            },
         }
     )
 

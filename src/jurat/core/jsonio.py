@@ -7,6 +7,7 @@ In: typed by msgspec; numbers must be finite. msgspec writes NaN as `null` witho
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, TypeVar
 
@@ -42,6 +43,26 @@ def load_json(raw: bytes | str, into: type[T], *, what: str = "document") -> T:
     try:
         return msgspec.json.decode(raw, type=into)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"{what} cannot be read: {_lower(str(error))}") from error
+
+
+def refuse_twice(raw: bytes | str, *, what: str = "document") -> None:
+    """Pass if no object in this JSON has a member twice: whoever reads the first would not see what a program takes, the last.
+
+    Raises:
+        Malformed: one has, and the message names it; or it is not JSON.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Malformed(f"{what} has `{name[:60]}` twice", hint="ask for the file as it was written")
+            seen.add(name)
+
+    try:
+        json.loads(raw, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} cannot be read: {_lower(str(error))}") from error
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from jurat.core.errors import Malformed, Tampered
-from jurat.core.jsonio import load_json
+from jurat.core.jsonio import load_json, refuse_twice
 from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
 from jurat.ledger.keys import LogKeys
 from jurat.ledger.layout import hash_origin
@@ -121,6 +121,7 @@ def parse_evidence(raw: bytes) -> Evidence:
             "this file is neither evidence nor a tlog-proof",
             hint="give what `jurat prove` wrote; a COSE receipt is for tools that know RFC 9942, a checkpoint goes with `--since`",
         )
+    refuse_twice(raw, what="evidence")
     evidence = load_json(raw, Evidence, what="evidence")
     if evidence.format != FORMAT:
         raise Malformed(f"evidence of format `{evidence.format[:60]}`, expected `{FORMAT}`", hint="a newer jurat may be able to read it")
@@ -164,7 +165,7 @@ def verify_evidence(raw: bytes, keys: Sequence[LogKeys], policy: Policy | None =
     said = event.get("kind") if isinstance(event, dict) else None
     if said is not None and said != kind and entry.kind_code not in OBSERVED_CODES:
         raise _disagree("kind", said, kind)
-    if evidence.event != event:
+    if msgspec.json.encode(evidence.event, order="sorted") != msgspec.json.encode(event, order="sorted"):  # `true` is not 1
         raise Tampered(
             "the event that is shown is not the one in the proof", code="event_altered", hint="somebody changed what people read"
         )

@@ -112,6 +112,11 @@ def change_bytes_and_commitment(document: dict[str, object]) -> None:
     change_shown(document)
 
 
+def change_type(document: dict[str, object]) -> None:
+    assert document["event"]["data"]["output"] is True  # type: ignore[index]
+    document["event"]["data"]["output"] = 1  # type: ignore[index]
+
+
 def swap_origin(document: dict[str, object]) -> None:
     document["log"], document["origin"] = "main/access", "jurat.local/main/access"
 
@@ -124,6 +129,7 @@ def take(name: str, value: object) -> object:
     ("change", "code"),
     [
         (change_shown, "event_altered"),
+        (change_type, "event_altered"),
         (change_bytes, "event_altered"),
         (change_bytes_and_commitment, "proof_bad"),
         (swap_origin, "signature_missing"),
@@ -145,6 +151,22 @@ def test_changed_evidence_is_refused_by_both_verifiers(scene: Scene, evidence: b
         verify_evidence(raw, scene.keys)
     assert caught.value.code == code
     assert not believed_alone(scene, raw)
+
+
+@pytest.mark.parametrize(
+    "lie", [b'{"event":{"id":"evt_other"},', b'{"\\u0065vent":null,', b'{"index":0,', b'{"receipt":{"index":1,"index":2},']
+)  # fmt: skip
+def test_what_stands_twice_in_a_file_is_refused_by_both_verifiers(scene: Scene, evidence: bytes, lie: bytes, tmp_path: Path) -> None:
+    """A reader of the first and a program that takes the last would not see the same."""
+    file = tmp_path / "evidence.json"
+    file.write_bytes(lie + evidence[1:])
+    with pytest.raises(Malformed, match="twice"):
+        verify_evidence(file.read_bytes(), scene.keys)
+    keys = json.loads(log_keys_file(scene.workspace.keys).read_bytes())
+    with pytest.raises((alone.Refused, ValueError), match="twice"):
+        alone.verify(file, keys, [])
+    file.write_bytes(evidence)
+    assert alone.verify(file, keys, [])
 
 
 def test_a_receipt_for_other_events_is_refused(scene: Scene) -> None:

@@ -72,7 +72,7 @@ def run(scene: Scene, *arguments: object, program: Path | None = None) -> tuple[
 
 def test_it_is_one_short_file_that_imports_nothing_of_ours() -> None:
     source = read_verifier().decode()
-    assert source.count("\n") <= 300
+    assert source.count("\n") <= 310
     imported = {name.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for name in node.names}
     imported |= {str(node.module) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"cryptography"}

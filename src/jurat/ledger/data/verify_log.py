@@ -235,6 +235,12 @@ def check_event(proof: str, keys: dict[str, Any]) -> tuple[int, int, bytes, byte
     return index, size, root, entry, raw
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object with nothing twice in it: a reader of the first would not see what is checked, the last."""
+    need(len(dict(pairs)) == len(pairs), "something stands twice in it")
+    return dict(pairs)
+
+
 def check_evidence(evidence: dict[str, Any], keys: list[dict[str, Any]]) -> str:
     """Return one line about an evidence file of which everything holds."""
     fields = {"format", "log", "origin", "index", "event", "receipt", "proof", "anchor_proof"}
@@ -277,7 +283,7 @@ def verify(path: Path, keys: list[dict[str, Any]], kept: list[str]) -> str:
     text = read(path).decode()
     need(not kept, "--since is for a directory")
     if not text.startswith("c2sp.org/tlog-proof@v1\n"):
-        return check_evidence(json.loads(text), keys)
+        return check_evidence(json.loads(text, object_pairs_hook=once), keys)
     mine = keys_of(keys, text.partition("\n\n")[2].partition("\n")[0])
     return "leaf {} of {} in {}".format(*check_event(text, mine)[:2], mine["origin"])
 
