@@ -144,7 +144,7 @@ class _Zlib:
 
 
 class _Unpacked:
-    """What a compressed file unpacks to, read forward only; several streams, one after the other, are one."""
+    """What a compressed file unpacks to, read forward only and so far; several streams, one after the other, are one."""
 
     def __init__(self, file: BinaryIO, begin: Callable[[], Any], most_bytes: int) -> None:
         self._file, self._begin, self._most_bytes = file, begin, most_bytes
@@ -159,6 +159,8 @@ class _Unpacked:
         found = self.peek(count)
         self._ready = self._ready[len(found) :]
         self._place += len(found)
+        if self._place > self._most_bytes:
+            raise _BombError(f"it unpacks to more than {self._most_bytes} bytes: a bomb")
         return found
 
     def tell(self) -> int:
@@ -168,8 +170,7 @@ class _Unpacked:
         if place < self._place:
             raise ValueError("it can only be read forward")
         while self._place < place and self.read(min(place - self._place, _PIECE_BYTES)):
-            if self._place > self._most_bytes:
-                raise _BombError(f"it unpacks to more than {self._most_bytes} bytes: a bomb")
+            pass
         return self._place
 
     def _next(self) -> bytes:

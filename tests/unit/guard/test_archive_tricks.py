@@ -90,6 +90,15 @@ def test_a_bomb_is_left_before_it_goes_off(pack: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("pack", ["gz", "bz2", "xz"])
+def test_headers_alone_are_a_bomb_too(pack: str) -> None:
+    """Comments of a megabyte each, before members without a byte: there is nothing to pass over, all of it is read."""
+    members = [tarfile.TarInfo(f"empty{number}") for number in range(40)]
+    for member in members:
+        member.pax_headers = {"comment": "x" * 1_000_000}
+    assert "a bomb" in said(PACK[pack](tar(*members)))
+
+
 def test_a_header_that_fills_the_memory_is_not_read(tmp_path: Path) -> None:
     """A name of 3 GB, in a file with a hole: nothing of it is read."""
     header = bytearray(tar(tarfile.TarInfo("x"), form=tarfile.GNU_FORMAT)[:512])
