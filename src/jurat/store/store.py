@@ -240,7 +240,9 @@ def _begin(connection: psycopg.Connection, isolation: LiteralString, lock: Liter
 
 def _check(connection: psycopg.Connection) -> None:
     """Pass if a pooled connection can be used. A server that went away has closed it: then its socket has something to say."""
-    if time.monotonic() - _used_s.get(connection, 0.0) > _TRUSTED_S or select.select([connection], [], [], 0)[0]:
+    said = select.poll()  # not `select`: it knows no descriptor from 1024 on, and a gateway has as many callers
+    said.register(connection, select.POLLIN)
+    if time.monotonic() - _used_s.get(connection, 0.0) > _TRUSTED_S or said.poll(0):
         ConnectionPool.check_connection(connection)
     _used_s[connection] = time.monotonic()
 

@@ -5,7 +5,7 @@ Not trusted: whoever writes to `view.*` past jurat misleads readers until `rebui
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -51,19 +51,18 @@ class ViewState:
         # so what was read once holds until this very transaction changes it.
         self._got: dict[tuple[str, str], Row | None] = {}
         self._found: dict[tuple[str, bytes], list[Row]] = {}
-        self.touched: set[str] = set()  # tables that this transaction has changed: of them nothing is kept, nor taken
+        self._touched: set[str] = set()  # tables that this transaction has changed: of them nothing is kept, nor taken
 
     def get(self, row: type[R], key: str) -> R | None:
         """Return the row under `key`, or None."""
         table = TABLE_OF[row]
         if (table, key) not in self._got:
-            answer: Any = NOTHING if table in self.touched else self._kept.get(table, key, self._changed.get(table, 0))
-            if answer is NOTHING:
+
+            def read() -> R | None:
                 found = self._connection.execute(_GET[table], [key]).fetchone()
-                answer = None if found is None else _decode(row, table, key, found[0])
-                if table not in self.touched:
-                    self._kept.put(table, key, self._changed.get(table, 0), answer)
-            self._got[table, key] = answer
+                return None if found is None else _decode(row, table, key, found[0])
+
+            self._got[table, key] = self._once(table, key, read)
         return cast("R | None", self._got[table, key])
 
     def find(self, row: type[R], **equals: str) -> list[R]:
@@ -72,22 +71,32 @@ class ViewState:
         if unknown := set(equals) - set(row.__struct_fields__):
             raise AttributeError(f"{row.__name__} has no field {', '.join(sorted(unknown))}")
         if (table, asked) not in self._found:
-            answer: Any = NOTHING if table in self.touched else self._kept.get(table, asked, self._changed.get(table, 0))
-            if answer is NOTHING:
+
+            def read() -> list[R]:
                 found = self._connection.execute(_FIND[table], [asked.decode()]).fetchall()
-                answer = [_decode(row, table, key, text) for key, text in found]
-                if table not in self.touched:
-                    self._kept.put(table, asked, self._changed.get(table, 0), answer)
-            self._found[table, asked] = answer
+                return [_decode(row, table, key, text) for key, text in found]
+
+            self._found[table, asked] = self._once(table, asked, read)
         return cast("list[R]", list(self._found[table, asked]))
 
     def touch(self, puts: Iterable[Put]) -> None:
         """Forget what these changes make untrue."""
         for table, key, _ in puts:
-            self.touched.add(table)
+            self._touched.add(table)
             self._got.pop((table, key), None)
             for question in [each for each in self._found if each[0] == table]:
                 del self._found[question]
+
+    def _once(self, table: str, question: str | bytes, read: Callable[[], Any]) -> Any:
+        """Return what was read of a table since it changed, in this transaction or before; else read it, and keep it."""
+        if table in self._touched:
+            return read()
+        changed = self._changed.get(table, 0)
+        answer = self._kept.get(table, question, changed)
+        if answer is NOTHING:
+            answer = read()
+            self._kept.put(table, question, changed, answer)
+        return answer
 
 
 def apply_puts(connection: psycopg.Connection, puts: Iterable[Put]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -218,6 +220,17 @@ def test_a_store_that_cannot_connect_says_so_without_its_password(dsn: Callable[
         Store.open(wrong, application="test", timeout_s=1.0)
     assert caught.value.code == "database_away"
     assert "wrong-password" not in repr(caught.value)
+
+
+def test_a_process_with_thousands_of_callers_still_reaches_its_database(dsn: Callable[[Role], str]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as callers:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4_096), hard) if hard != resource.RLIM_INFINITY else (4_096, hard))
+        callers.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1_100):
+            callers.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        with Store.open(dsn("app"), application="test", timeout_s=3.0) as store, store.reading() as state:
+            assert state.as_of == 0
 
 
 def test_the_vault_forgets_people_and_keeps_only_hashes(store: Store) -> None:

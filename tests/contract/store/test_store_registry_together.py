@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from tests.contract.store.samples import grant
 
-from jurat.core.errors import Unavailable
+from jurat.core.errors import Tampered, Unavailable
 from jurat.core.jsonio import dump_json
 from jurat.domain.registry import version_key
 from jurat.domain.rows import RegistryModel, RegistryVersion
+from jurat.store import registry_together
+from jurat.store.registry import Found
 from jurat.store.registry_together import RegistryTogether
 from jurat.store.store import Store
 
@@ -129,6 +131,41 @@ def test_when_the_database_is_away_everybody_is_told(store: Store, monkeypatch: 
         assert [type(each) for each in told] == [Unavailable] * 3
         monkeypatch.undo()
         assert (await together.model("churn")).model is None  # and the next ones are answered again
+
+    asyncio.run(play())
+
+
+def test_a_row_that_nobody_can_read_is_told_to_its_asker_alone(store: Store, session: Session) -> None:
+    put_model(session, "churn", 1)
+    put_model(session, "fraud", 1)
+    owner = session("owner")
+    owner.execute("ALTER TABLE view.registry_models DISABLE TRIGGER event_required")
+    owner.execute("""UPDATE view.registry_models SET row = row - 'drawn' WHERE key = 'fraud'""")
+
+    async def play() -> None:
+        together = Counted(store)
+        bad, good = await asyncio.gather(together.model("fraud"), together.model("churn"), return_exceptions=True)
+        assert together.statements == 1
+        assert isinstance(bad, Tampered)
+        assert isinstance(good, Found)
+        assert good.model is not None
+
+    asyncio.run(play())
+
+
+def test_a_database_that_does_not_answer_keeps_nobody_waiting(store: Store, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_together, "_PATIENCE_S", 0.2)
+    put_model(session, "churn", 1)
+    owner = session("owner")
+
+    async def play() -> None:
+        together = RegistryTogether(store)
+        with owner.transaction():
+            owner.execute("LOCK TABLE view.registry_models")
+            with pytest.raises(Unavailable) as told:
+                await asyncio.wait_for(together.model("churn"), 8)
+            assert told.value.code == "database_busy"
+        assert (await together.version("churn", 1)).version is not None
 
     asyncio.run(play())
 
