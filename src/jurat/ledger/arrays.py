@@ -21,12 +21,23 @@ from jurat.core.errors import Tampered
 from jurat.core.files import sync_directory
 from jurat.ledger.crash_points import reach
 from jurat.ledger.pruned import hash_floor, read_pruned, refuse_pruned
-from jurat.merkle.many import hash_rows, split_digests
-from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, TILE_LEVELS, hash_node, root_of_joined
+from jurat.merkle.many import split_digests
+from jurat.merkle.tree import EMPTY_ROOT, HASH_SIZE, TILE_LEVELS, hash_joined_leaves, hash_joined_pairs, hash_node, root_of_joined
 
 TILE_WIDTH: Final = 256
 ENTRIES: Final = "entries"
 _TILE_SIZE: Final = TILE_WIDTH * HASH_SIZE  # bytes
+ENTRY_FIELDS: Final = np.dtype(  # of `merkle.entry`, for many entries at once; a test holds the bytes equal
+    [
+        ("version", "u1"),
+        ("kind_code", ">u2"),
+        ("producer", ">u4"),
+        ("epoch", ">u4"),
+        ("seq", ">u8"),
+        ("received_ns", ">u8"),
+        ("commitment", "V32"),
+    ]
+)
 
 
 def level_file(level: int) -> str:
@@ -174,7 +185,7 @@ class LogArrays(ArrayReader):
     def append_entries(self, entries: Sequence[bytes]) -> None:
         """Add entries whose leaves are not hashed yet."""
         raw = b"".join(entries)
-        self.append(raw, hash_rows(b"\x00", raw, self.entry_size))
+        self.append(raw, hash_joined_leaves(raw, self.entry_size))
 
     def current_root(self) -> bytes:
         """Return the root of all that was appended, from memory."""
@@ -198,7 +209,7 @@ class LogArrays(ArrayReader):
         if self.raw_entries(first, end) != self._with_prefixes(entries):
             raise self._fault(ENTRIES, f"entries `{first}` to `{end}` are not those of the journal")
         old, new = level_counts(first), level_counts(end)
-        expected = hash_rows(b"\x00", entries, self.entry_size)
+        expected = hash_joined_leaves(entries, self.entry_size)
         for level, count in enumerate(new):
             before = old[level] if level < len(old) else 0
             if self.raw_hashes(level, before, count) != expected:
@@ -241,9 +252,8 @@ def root_of_edge(edge: Sequence[Sequence[bytes]]) -> bytes:
 def _roots_of_tiles(hashes: bytes) -> bytes:
     """Return the root of each full tile; all of them are hashed together, level by level."""
     assert len(hashes) % _TILE_SIZE == 0
-    width = 2 * HASH_SIZE
     for _ in range(TILE_LEVELS):
-        hashes = hash_rows(b"\x01", hashes, width)
+        hashes = hash_joined_pairs(hashes)
     return hashes
 
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from jurat.core.errors import Malformed
 from jurat.core.statements import CLOSED, NO_HASH, OPENED, PERIOD_S, Stated, extend_hash, parse_statement
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.layout import LogName
 from jurat.ledger.stored import StoredEvent
-from jurat.ledger.verify_log import ENTRY_FIELDS, LogFiles
+from jurat.ledger.verify_log import LogFiles
 
 FAULTS: Final = frozenset({
     "numbers_missing", "numbers_disordered", "tail_cut", "hash_wrong", "statement_wrong", "outbox_ahead", "outbox_behind",

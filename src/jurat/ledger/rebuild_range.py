@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from jurat.core.errors import JuratError
 from jurat.domain.facts_keeping import Places
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.completeness import Finding, RangeReport, Span
 from jurat.ledger.faults import runs_of
 from jurat.ledger.layout import LogName, events_directory, hash_origin
@@ -24,10 +25,11 @@ from jurat.ledger.manifest import Manifest, Part, read_manifest
 from jurat.ledger.parts import read_part
 from jurat.ledger.rows import binary_values
 from jurat.ledger.verify_events import commit_all
-from jurat.ledger.verify_log import ENTRY_FIELDS, LogFiles
+from jurat.ledger.verify_log import LogFiles
 from jurat.ledger.verify_tombstones import gather_tombstones
 from jurat.merkle.entry import ENTRY_SIZE
-from jurat.merkle.tree import HASH_SIZE, Frontier, hash_leaves
+from jurat.merkle.many import split_digests
+from jurat.merkle.tree import HASH_SIZE, Frontier, hash_joined_leaves
 
 _CLEAR: Final = ("kind_code", "producer", "epoch", "seq", "received_ns")
 _COLUMNS: Final = ["idx", *_CLEAR, "commitment", "salt", "raw"]
@@ -129,7 +131,7 @@ class _Rebuild:
         if len(self.seen) and report.rebuilt == len(self.seen):
             frontier = Frontier()
             for begin in range(first, report.end, _CHUNK):
-                frontier.extend(self.files.hashes(0, begin, min(report.end, begin + _CHUNK)))
+                frontier.extend_joined(self.files.read("L0", begin, min(report.end, begin + _CHUNK)))
             report.root = frontier.root().hex()
 
     def _rows(self, batch: pa.RecordBatch) -> None:
@@ -147,8 +149,7 @@ class _Rebuild:
         commitments = [old if gone else new for old, new, gone in zip(stored, commit_all(salts, raws), is_empty, strict=True)]
         rows["commitment"] = np.frombuffer(b"".join(each or bytes(32) for each in commitments), "V32")
         self.report.erased += sum(is_empty)
-        raw_rows = rows.tobytes()
-        leaves = hash_leaves([raw_rows[at : at + ENTRY_SIZE] for at in range(0, len(raw_rows), ENTRY_SIZE)])
+        leaves = split_digests(hash_joined_leaves(rows.tobytes(), ENTRY_SIZE))
         np.add.at(self.seen, indexes - self.report.first, 1)
         for at, (index, sealed) in enumerate(zip(indexes.tolist(), self._sealed(indexes), strict=True)):
             if sealed != leaves[at]:

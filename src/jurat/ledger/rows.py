@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jurat.domain.kinds import BY_CODE, BY_NAME
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.shred import Columns, shred_all
 from jurat.merkle.entry import ENTRY_SIZE, SALT_SIZE
 
@@ -50,17 +51,6 @@ SCHEMA: Final = pa.schema(
 )
 _SHREDDED: Final = [SCHEMA.field(name) for name in Columns._fields]
 _ERASURE: Final = [SCHEMA.field(name) for name in ("erased_at", "erased_reason", "erased_by")]
-_ENTRY: Final = np.dtype(
-    [
-        ("version", "u1"),
-        ("kind", ">u2"),
-        ("producer", ">u4"),
-        ("epoch", ">u4"),
-        ("seq", ">u8"),
-        ("received_ns", ">u8"),
-        ("commitment", "V32"),
-    ]
-)
 _SIZE: Final = struct.Struct(">I")
 _CHUNK: Final = 1_000  # events; many more of them living at once make the decoder slow
 _DAY_NS: Final = 86_400 * 1_000_000_000
@@ -185,12 +175,12 @@ def _joined(spans: list[Span]) -> Span:
 
 
 def _record_batch(span: Span) -> pa.RecordBatch:
-    entries = np.frombuffer(span.entries, _ENTRY)
+    entries = np.frombuffer(span.entries, ENTRY_FIELDS)
     starts, ends = span.places()
     raws = _slices(span.payload, starts, ends)
     columns = [
         pa.array(np.arange(span.first, span.end, dtype=np.uint64)),
-        pa.array(entries["kind"].astype(np.uint16)),
+        pa.array(entries["kind_code"].astype(np.uint16)),
         pa.array(entries["producer"].astype(np.uint32)),
         pa.array(entries["epoch"].astype(np.uint32)),
         pa.array(entries["seq"].astype(np.uint64)),

@@ -14,15 +14,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.layout import LogName
 from jurat.ledger.record import Batch, pack_sizes
 from jurat.merkle.entry import ANCHOR_ENTRY_SIZE, COMMIT_DOMAIN, ENTRY_SIZE, SALT_SIZE
-from jurat.merkle.many import hash_pieces, hash_rows, split_digests
+from jurat.merkle.many import hash_pieces, split_digests
+from jurat.merkle.tree import hash_joined_leaves
 
-_pack_entry: Final = struct.Struct(">BHIIQQ32s").pack  # merkle.entry has both; here they are inlined for a million
-_ENTRY: Final = np.dtype(  # calls a second, and a test holds the bytes equal
-    [("version", "u1"), ("kind", ">u2"), ("producer", ">u4"), ("epoch", ">u4"), ("seq", ">u8"), ("ns", ">u8"), ("commitment", "V32")]
-)
+_pack_entry: Final = struct.Struct(">BHIIQQ32s").pack  # `merkle.entry` packs one; here many are packed, and a test holds them equal
 _MANY: Final = 48  # entries; fewer are packed sooner one by one
 
 
@@ -133,7 +132,7 @@ class Sequencer:
         """Return anchor entries as something to write; they are clear text and have no producer."""
         head, raw = self.heads[log], b"".join(entries)
         batch = Batch(head.origin_hash, head.size, len(entries), raw, bytes(4 * len(entries)), b"")
-        leaf_hashes = hash_rows(b"\x00", raw, ANCHOR_ENTRY_SIZE)
+        leaf_hashes = hash_joined_leaves(raw, ANCHOR_ENTRY_SIZE)
         return Fresh(ProducerKey(log, 0, 0), 0, batch, leaf_hashes, b"", 0, Last(0, head.size + len(entries) - 1))
 
     def _make(self, submission: Submission, skip: int, head: LogHead, received_ns: int) -> Fresh:
@@ -148,7 +147,7 @@ class Sequencer:
         ends = np.cumsum(np.frombuffer(sizes, ">u4") + SALT_SIZE, dtype=np.uint64).tobytes()
         entries = _pack_entries(key, seq, submission.kinds[skip:], received_ns, hash_pieces(COMMIT_DOMAIN, payload, ends))
         batch = Batch(head.origin_hash, head.size, count, entries, sizes, payload)
-        leaf_hashes = hash_rows(b"\x00", entries, ENTRY_SIZE)
+        leaf_hashes = hash_joined_leaves(entries, ENTRY_SIZE)
         return Fresh(key, skip, batch, leaf_hashes, salts, received_ns, Last(seq + count - 1, head.size + count - 1))
 
 
@@ -158,7 +157,7 @@ def _pack_entries(key: ProducerKey, seq: int, kinds: Sequence[int], received_ns:
     if count < _MANY:
         entries = zip(kinds, range(seq, seq + count), split_digests(commitments), strict=True)
         return b"".join([_pack_entry(1, kind, producer, epoch, at, received_ns, each) for kind, at, each in entries])
-    table = np.empty(count, _ENTRY)
-    table["version"], table["kind"], table["producer"], table["epoch"] = 1, kinds, producer, epoch
-    table["seq"], table["ns"], table["commitment"] = np.arange(seq, seq + count), received_ns, np.frombuffer(commitments, "V32")
+    table = np.empty(count, ENTRY_FIELDS)
+    table["version"], table["kind_code"], table["producer"], table["epoch"] = 1, kinds, producer, epoch
+    table["seq"], table["received_ns"], table["commitment"] = np.arange(seq, seq + count), received_ns, np.frombuffer(commitments, "V32")
     return table.tobytes()

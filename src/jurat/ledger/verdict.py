@@ -13,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from jurat.domain.facts_keeping import LogKeyRotated
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.faults import Faults
 from jurat.ledger.locate import Located, locate
 from jurat.ledger.verify_checkpoints import Claims
 from jurat.ledger.verify_events import EventCheck, Suspect
-from jurat.ledger.verify_log import ENTRY_FIELDS, LogFiles, TreeCheck
+from jurat.ledger.verify_log import LogFiles, TreeCheck
 from jurat.merkle.entry import ENTRY_SIZE
 from jurat.merkle.tree import hash_leaf
 

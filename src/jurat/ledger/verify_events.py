@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from jurat.domain.facts_keeping import Stretch
 from jurat.domain.kinds import BY_CODE, OBSERVED_CODES
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.faults import Faults
 from jurat.ledger.pruned import entry_floor
-from jurat.ledger.verify_log import CHUNK, ENTRY_FIELDS, LogFiles
+from jurat.ledger.verify_log import CHUNK, LogFiles
 from jurat.merkle.entry import COMMIT_DOMAIN, SALT_SIZE, commit_event
 from jurat.merkle.many import hash_pieces, split_digests
 

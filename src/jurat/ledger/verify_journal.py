@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from jurat.core.errors import JuratError
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.faults import Faults
 from jurat.ledger.journal import Position, scan, segment_file, segment_numbers
 from jurat.ledger.layout import journal_directory
 from jurat.ledger.record import HEADER_SIZE, MAGIC, Header, Record, unpack_header, unpack_record
 from jurat.ledger.verify_events import EventCheck, Tick
-from jurat.ledger.verify_log import ENTRY_FIELDS
 from jurat.merkle.entry import ANCHOR_ENTRY_SIZE, ENTRY_SIZE, SALT_SIZE
 
 JOURNAL = "journal"

@@ -16,26 +16,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.pruned import entry_floor, hash_floor
 from jurat.merkle.entry import ENTRY_SIZE
-from jurat.merkle.many import hash_rows, split_digests
+from jurat.merkle.many import split_digests
 from jurat.merkle.tile import TILE_WIDTH
-from jurat.merkle.tree import HASH_SIZE, Frontier, root_of
+from jurat.merkle.tree import HASH_SIZE, Frontier, hash_joined_leaves, root_of
 
 CHUNK: Final = TILE_WIDTH * TILE_WIDTH  # entries read at once: 4 MB
 _HASHED: Final = 64 * TILE_WIDTH  # entries hashed at once: what a processor's cache holds, a quarter faster than the whole chunk
 _MAX_DIFFERENCES: Final = 10_000  # per level file; beyond, the file is beyond telling hash by hash
-ENTRY_FIELDS: Final = np.dtype(
-    [
-        ("version", "u1"),
-        ("kind_code", ">u2"),
-        ("producer", ">u4"),
-        ("epoch", ">u4"),
-        ("seq", ">u8"),
-        ("received_ns", ">u8"),
-        ("commitment", "V32"),
-    ]
-)
 
 
 class Waypoint(NamedTuple):
@@ -126,7 +116,7 @@ def check_tree(files: LogFiles, size: int, waypoints: Sequence[Waypoint], tick: 
             break
         table = np.frombuffer(raw, np.uint8).reshape(count, files.stride)
         entries = np.ascontiguousarray(table[:, 2:])
-        leaves = hash_rows(b"\x00", entries.tobytes(), entries.shape[1])
+        leaves = hash_joined_leaves(entries.tobytes(), entries.shape[1])
         _compare(check, files, 0, begin, leaves)
         wrong = (table[:, :2] != np.frombuffer(files.prefix, np.uint8)).any(axis=1)
         check.bad_prefixes += (np.flatnonzero(wrong)[:_MAX_DIFFERENCES] + begin).tolist()

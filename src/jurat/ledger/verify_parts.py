@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from jurat.core.digests import digest_file
 from jurat.core.errors import JuratError
 from jurat.domain.facts_keeping import Stretch
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.faults import Faults, runs_of
 from jurat.ledger.layout import events_directory
 from jurat.ledger.manifest import Manifest, Part, read_manifest
@@ -26,7 +27,6 @@ from jurat.ledger.rows import SCHEMA, binary_values, date_of, kind_name
 from jurat.ledger.shred import Columns, shred_with_kinds
 from jurat.ledger.verify_crew import Work, check_in_children
 from jurat.ledger.verify_events import EventCheck, Indexes, Rows, Tick, event_id
-from jurat.ledger.verify_log import ENTRY_FIELDS
 from jurat.ledger.verify_sizes import PART_SLACK
 
 _BATCH: Final = 8192  # rows

@@ -14,8 +14,9 @@ import numpy as np
 
 from jurat.core.statements import CLOSED, HEARTBEAT, OPENED
 from jurat.domain.kinds import BY_NAME
+from jurat.ledger.arrays import ENTRY_FIELDS
 from jurat.ledger.layout import LogName
-from jurat.ledger.verify_log import ENTRY_FIELDS, LogFiles
+from jurat.ledger.verify_log import LogFiles
 
 MOST_AT_FIRST: Final = 20_000_000  # entries of a log that the first look goes back; a minute's work at most
 _CHUNK: Final = 65_536  # entries

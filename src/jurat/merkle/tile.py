@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from jurat.core.errors import Malformed
-from jurat.merkle.tree import HASH_SIZE, MAX_SIZE, TILE_LEVELS, NodeReader, hash_pairs
+from jurat.merkle.tree import HASH_SIZE, MAX_SIZE, TILE_LEVELS, NodeReader, root_of_joined
 
 TILE_WIDTH: Final = 1 << TILE_LEVELS
 _FORM: Final = re.compile(r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z")
@@ -81,9 +81,6 @@ def node_reader(read_hashes: Callable[[int, int, int], bytes]) -> NodeReader:
         raw = read_hashes(array, index << above, count)
         if len(raw) != count * HASH_SIZE:
             raise Malformed(f"level array `L{array}` ends before hash `{(index << above) + count}`")
-        hashes = [raw[at : at + HASH_SIZE] for at in range(0, len(raw), HASH_SIZE)]
-        while len(hashes) > 1:
-            hashes = hash_pairs(hashes)
-        return hashes[0]
+        return root_of_joined(raw)
 
     return node

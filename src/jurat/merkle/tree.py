@@ -35,13 +35,19 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 def hash_leaves(entries: Sequence[bytes]) -> list[bytes]:
     """Return `hash_leaf` of each."""
     if len({*map(len, entries)}) == 1 and entries[0]:
-        return split_digests(hash_rows(b"\x00", b"".join(entries), len(entries[0])))
+        return split_digests(hash_joined_leaves(b"".join(entries), len(entries[0])))
     return [hash_leaf(entry) for entry in entries]
 
 
-def hash_pairs(hashes: Iterable[bytes]) -> list[bytes]:
-    """Return the level above: `hash_node` of each two neighbours. A last one without neighbour is dropped."""
-    return split_digests(_pair(b"".join(hashes)))
+def hash_joined_leaves(entries: bytes, size: int) -> bytes:
+    """Return `hash_leaf` of each entry of `size` bytes; entries and hashes lie end to end."""
+    return hash_rows(b"\x00", entries, size)
+
+
+def hash_joined_pairs(hashes: bytes) -> bytes:
+    """Return the level above, end to end: `hash_node` of each two neighbours. A last one without neighbour is dropped."""
+    width = 2 * HASH_SIZE
+    return hash_rows(b"\x01", hashes[: len(hashes) - len(hashes) % width], width)
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
@@ -54,11 +60,6 @@ def root_of_joined(leaf_hashes: bytes) -> bytes:
     frontier = Frontier()
     frontier.extend_joined(leaf_hashes)
     return frontier.root()
-
-
-def _pair(hashes: bytes) -> bytes:
-    width = 2 * HASH_SIZE
-    return hash_rows(b"\x01", hashes[: len(hashes) - len(hashes) % width], width)
 
 
 class Frontier:
@@ -104,7 +105,7 @@ class Frontier:
                 hashes = peak + hashes
             if len(hashes) // HASH_SIZE % 2:
                 self._peaks[level] = hashes[-HASH_SIZE:]
-            hashes, level = _pair(hashes), level + 1
+            hashes, level = hash_joined_pairs(hashes), level + 1
         return completed
 
     def root(self) -> bytes:

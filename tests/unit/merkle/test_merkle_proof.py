@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 
 from jurat.core.errors import JuratError, Malformed, Tampered
 from jurat.merkle.checkpoint import Checkpoint, format_checkpoint
+from jurat.merkle.many import split_digests
 from jurat.merkle.note import Ed25519Signer, sign_note
 from jurat.merkle.proof import TlogProof, format_proof, parse_proof, verify_proof
-from jurat.merkle.tree import hash_leaf, hash_pairs, inclusion_path, root_of
+from jurat.merkle.tree import hash_joined_pairs, hash_leaf, inclusion_path, root_of
 
 ORIGIN = "jurat.test/main/access"
 SIGNER = Ed25519Signer(ORIGIN, b"\x01" * 32)
 ENTRIES = [bytes([number]) * 59 for number in range(7)]
 LEVELS = [[hash_leaf(entry) for entry in ENTRIES]]
 while len(LEVELS[-1]) > 1:
-    LEVELS.append(hash_pairs(LEVELS[-1]))
+    LEVELS.append(split_digests(hash_joined_pairs(b"".join(LEVELS[-1]))))
 CHECKPOINT = Checkpoint(ORIGIN, 7, root_of(LEVELS[0]))
 NOTE = sign_note(format_checkpoint(CHECKPOINT), [SIGNER])
 PROOF = TlogProof(4, inclusion_path(4, 7, lambda level, index: LEVELS[level][index]), NOTE, b"extra")
