@@ -10,8 +10,8 @@ from jurat.domain.context import Context
 from jurat.domain.credentials import auditors
 from jurat.domain.decide_duties import notices
 from jurat.domain.events import Event
-from jurat.domain.requests import need_person
-from jurat.domain.roles import is_live, people_behind, person_behind
+from jurat.domain.requests import need_person, people_of, refuse_own
+from jurat.domain.roles import is_live, people_behind
 from jurat.domain.state import State
 
 
@@ -52,7 +52,7 @@ def vouch(state: State, command: commands.VouchCredential, context: Context) -> 
     behind = people_behind(state, context.actor)
     if command.principal in behind:
         raise Denied("nobody vouches for themselves", hint="ask somebody who knows you, and had no hand in it", code="no_self_vouch")
-    alone = bool(behind & {person for each in made.hands for person in (each, person_behind(state, each))})
+    alone = bool(behind & people_of(state, made.hands))
     if alone and (state.find(rows.Vouch) or not _is_first(state, context)):
         raise Denied(
             f"`{context.person}` had a hand in `{command.credential}`, and a third person's word is wanted",
@@ -63,11 +63,9 @@ def vouch(state: State, command: commands.VouchCredential, context: Context) -> 
         credential=command.credential, principal=made.principal, hands=list(made.hands), reason=command.reason, alone=alone
     )
     vouched = context.event(data)
-    text = f"`{context.person}` vouched for `{command.credential}` of `{made.principal}`{', alone' if alone else ''}: {command.reason}"[
-        :2000
-    ]
+    text = f"`{context.person}` vouched for `{command.credential}` of `{made.principal}`{', alone' if alone else ''}: {command.reason}"
     told = sorted({made.principal, *auditors(state, context)} - {context.person})
-    return [vouched, *notices(context, told, about=command.credential, subject="credential", text=text, because=vouched.id)]
+    return [vouched, *notices(context, told, about=command.credential, subject="credential", text=text[:2000], because=vouched.id)]
 
 
 def confirm_grant(state: State, command: commands.ConfirmGrant, context: Context) -> list[Event]:
@@ -78,13 +76,11 @@ def confirm_grant(state: State, command: commands.ConfirmGrant, context: Context
     if not grant.confirm_by:
         raise Conflict(f"grant `{grant.grant}` waits for nobody's word", hint="nothing to do", code="unchanged")
     need_person(context, "to confirm a grant")
-    theirs = {grant.principal, grant.granted_by, grant.granting_person, person_behind(state, grant.principal)}
-    if theirs & {*people_behind(state, context.actor), context.actor.principal}:
-        raise Denied(
-            f"`{context.person}` gave grant `{grant.grant}`, or has it, and may not confirm it",
-            hint="ask another operator, access controller or compliance officer",
-            code="no_self_approval",
-        )
+    refuse_own(
+        state, context, [grant.principal, grant.granted_by, grant.granting_person],
+        f"gave grant `{grant.grant}`, or has it, and may not confirm it",
+        hint="ask another operator, access controller or compliance officer",
+    )  # fmt: skip
     data = said.GrantConfirmed(grant=grant.grant, principal=grant.principal, role=grant.role, comment=command.comment)
     return [context.event(data, because=[grant.as_of])]
 

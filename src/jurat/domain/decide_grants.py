@@ -68,8 +68,8 @@ def approve_access(state: State, command: commands.ApproveAccess, context: Conte
     holder = state.get(rows.Principal, row.principal)
     if holder is None or not holder.active:
         raise Conflict(f"`{row.principal}` is deactivated, and is given nothing", hint="reactivate them first", code="inactive")
-    askers = [row.principal, row.asking_person]
-    others = [p for p in people_holding(state, row.approvers, context.now_ns) if p not in requests.people_of(state, askers)]
+    askers = requests.people_of(state, [row.principal, row.asking_person])
+    others = [p for p in people_holding(state, row.approvers, context.now_ns) if p not in askers]
     ask = f"ask {', '.join(f'`{p}`' for p in others[:5])}" if others else "nobody else holds it: ask an operator"
     requests.refuse_own(state, context, askers, "asked for this access and may not approve it", hint=ask)
     requests.refuse_second(row, row.approvals, context, hint=ask)
