@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from jurat.core.digests import check_digest
 from jurat.core.errors import Conflict, Malformed
 from jurat.domain import commands_keeping as commands
 from jurat.domain import facts_keeping as facts
@@ -14,13 +14,14 @@ from jurat.domain.events import Event
 from jurat.domain.state import State
 
 MOST_DIGESTS: Final = 1_000
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
 def clean_artefacts(state: State, command: commands.CleanArtefacts, context: Context) -> list[Event]:
     """Bytes that nothing speaks of are about to go; a digest that is registered, in whatever stage, does not."""
-    if len(command.digests) > MOST_DIGESTS or not all(map(_DIGEST.match, command.digests)):
+    if len(command.digests) > MOST_DIGESTS:
         raise Malformed(f"artefacts are cleaned by digest, up to {MOST_DIGESTS} at once")
+    for digest in command.digests:
+        check_digest(digest)
     if min(command.unfinished, command.copies, command.size_bytes) < 0:
         raise Malformed("a count or a size is 0 or more")
     if named := sorted(registered_digests(state).intersection(command.digests)):

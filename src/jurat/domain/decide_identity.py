@@ -34,7 +34,7 @@ def open_session(state: State, command: commands.OpenSession, context: Context) 
         raise Malformed(f"a session lives up to {LONGEST_SESSION_S // 86_400} days, `{command.lifetime_s:g}` seconds is outside that")
     person = context.actor.principal
     identity_id = context.fresh("idn") if command.link else ""
-    root = identity_id or context.actor.credential
+    root = (identity_id or context.actor.credential) if context.actor.hands else ""
     had = state.find(rows.Session, principal=person)
     over = [s for s in had if to_ns(parse_at(s.expires_at)) <= context.now_ns]
     if len(had) - len(over) >= _MOST_SESSIONS:
@@ -42,7 +42,7 @@ def open_session(state: State, command: commands.OpenSession, context: Context) 
     opened = identity.SessionOpened(
         session=context.fresh("ses"), principal=person, chain=context.actor.chain, method=command.method,
         expires_at=expiry(context.now_ns, command.lifetime_s), jkt=command.jkt, hands=context.actor.hands,
-        root=root if context.actor.hands else "",
+        root=root,
     )  # fmt: skip
     lifetime_s = command.lifetime_s if command.form == "opaque" else min(command.token_lifetime_s, command.lifetime_s)
     events = [
@@ -80,7 +80,7 @@ def mint_token(state: State, command: commands.MintToken, context: Context) -> l
         if left_s <= 0:
             raise Conflict(f"session `{command.session}` has ended", hint="sign in again", code="session_ended")
         lifetime_s = min(lifetime_s, left_s)
-    return [_issued(context, lifetime_s, command.audience, command.jkt, command.session, "jwt", command.how)]
+    return [_issued(context, lifetime_s, command.audience, command.jkt, command.session, "jwt", command.how, context.actor.credential)]
 
 
 def rotate_token_keys(state: State, command: commands.RotateTokenKeys, context: Context) -> list[Event]:
@@ -226,7 +226,7 @@ def _issued(
     session: str,
     form: str,
     how: str,
-    root: str = "",
+    root: str,
     idle_s: float = 0.0,
 ) -> Event:
     if unknown := [door for door in audience if door not in DOORS]:
@@ -237,6 +237,6 @@ def _issued(
         token=context.fresh("tok"), principal=context.actor.principal, chain=context.actor.chain,
         expires_at=format_at(context.now_ns + round(lifetime_s * 1e9)), audience=audience or list(DOORS), jkt=jkt, session=session,
         form=form, how=how, idle_s=idle_s if form == "opaque" else 0.0, hands=context.actor.hands,
-        root=(root or context.actor.credential) if context.actor.hands else "",
+        root=root,
     )  # fmt: skip
     return context.event(data)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jurat.core.digests import digest_json, short
-from jurat.core.errors import Conflict, Malformed
+from jurat.core.errors import Conflict
 from jurat.domain import commands_policy as commands
 from jurat.domain import facts_policy as facts
 from jurat.domain import requests, rows
 from jurat.domain.context import Context
+from jurat.domain.descriptions import need_reason
 from jurat.domain.events import Event
 from jurat.domain.facts import PolicySetApplied
 from jurat.domain.state import State
@@ -22,7 +23,7 @@ SORT: Final = requests.Sort("policy change", "jurat policy changes", "jurat poli
 
 def request_change(state: State, command: commands.RequestPolicyChange, context: Context) -> list[Event]:
     """Another person is asked to put exactly this set into force."""
-    _need(command.reason, "a change of the policies")
+    need_reason(command.reason, "a change of the policies")
     candidate, current = _candidate(command.files, command.schema), in_force(state)
     if current.digest == candidate.digest:
         raise Conflict("this policy set is already in force", hint="nothing to do", code="unchanged")
@@ -59,7 +60,7 @@ def reject_change(state: State, command: commands.RejectPolicyChange, context: C
 
 def set_shadow(state: State, command: commands.SetPolicyShadow, context: Context) -> list[Event]:
     """A candidate answers beside the set in force, or no longer does."""
-    _need(command.reason, "a shadow")
+    need_reason(command.reason, "a shadow")
     current = state.get(rows.PolicySetInForce, "shadow")
     if not command.files:
         if current is None:
@@ -104,8 +105,3 @@ def _waiting(state: State, command: commands._OnChange, context: Context) -> row
         hint="ask another person whom the policies allow `policy:approve`: `jurat access who-can policy:approve workspace`",
     )  # fmt: skip
     return row
-
-
-def _need(text: str, what: str) -> None:
-    if not text.strip():
-        raise Malformed(f"{what} needs a reason", hint="say why, in words that a reviewer will understand in a year")

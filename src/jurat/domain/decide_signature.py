@@ -11,7 +11,7 @@ from jurat.domain import facts_signature as said
 from jurat.domain import rows
 from jurat.domain.context import Context
 from jurat.domain.decide_models import known_version
-from jurat.domain.descriptions import check_name
+from jurat.domain.descriptions import check_name, need_reason
 from jurat.domain.events import Event
 from jurat.domain.facts import EvidenceMeasured
 from jurat.domain.state import State
@@ -26,7 +26,7 @@ TRUSTED, UNTRUSTED, REFUSED = "trusted", "untrusted", "refused"
 def trust_signer(state: State, command: commands.TrustSigner, context: Context) -> list[Event]:
     """A key has one name, and a name one key."""
     check_name(command.signer, what="signer")
-    _need(command.reason, "trust in a signer")
+    need_reason(command.reason, "trust in a signer")
     if len(command.pem) > MAX_PEM_BYTES:
         raise Malformed(f"the key has {len(command.pem)} characters, expected at most {MAX_PEM_BYTES}")
     method, anchor = anchor_of(command.pem.encode())
@@ -50,7 +50,7 @@ def distrust_signer(state: State, command: commands.DistrustSigner, context: Con
     row = state.get(rows.Signer, command.signer)
     if row is None:
         raise NotFound(f"signer `{command.signer[:64]}` is not trusted", hint="`jurat model signers` shows who is")
-    _need(command.reason, "distrust of a signer")
+    need_reason(command.reason, "distrust of a signer")
     met = [each for each in state.find(rows.Signature, signer=row.signer) if each.verdict == TRUSTED]
     ended = context.event(
         said.SignerDistrusted(signer=row.signer, reason=command.reason, versions=[each.version for each in met]), because=[row.as_of]
@@ -96,8 +96,3 @@ def _evidence(about: said.SignatureChecked | rows.Signature, signer: str, reason
         method="OpenSSF model signing, predicate v1.0", environment={"signer": signer or "none", "key": about.key_id or "none"},
         duration_s=0.0,
     )  # fmt: skip
-
-
-def _need(text: str, what: str) -> None:
-    if not text.strip():
-        raise Malformed(f"{what} needs a reason", hint="say why, in words that a reviewer will understand in a year")

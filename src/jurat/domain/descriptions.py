@@ -26,6 +26,16 @@ def check_name(text: str, *, what: str) -> None:
         )
 
 
+def need_reason(text: str, what: str) -> None:
+    """Pass if an act says why.
+
+    Raises:
+        Malformed: it does not.
+    """
+    if not text.strip():
+        raise Malformed(f"{what} needs a reason", hint="say why, in words that a reviewer will understand in a year")
+
+
 def check_version(text: str) -> None:
     """Pass if `text` is a semantic version of three numbers."""
     if not SEMVER.match(text):
