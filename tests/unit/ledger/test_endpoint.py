@@ -1,4 +1,4 @@
-"""Who may connect, and where the socket is looked for. No real socket here; see tests/contract/ledger."""
+"""Who may connect, where the socket is looked for, how much it holds. Nothing listens here; see tests/contract/ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jurat.core.errors import Denied
-from jurat.ledger.endpoint import check_peer, socket_address
+from jurat.ledger.endpoint import check_peer, socket_address, widen
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not tell who connects")
 
@@ -40,3 +40,11 @@ def test_address_is_the_socket_or_what_the_run_directory_says(tmp_path: Path) ->
     assert socket_address(tmp_path / "ledger.sock") == tmp_path / "ledger.sock"
     (tmp_path / "ledger.addr").write_text("/elsewhere/ledger.sock")
     assert socket_address(tmp_path) == Path("/elsewhere/ledger.sock")
+
+
+def test_more_may_be_under_way_than_a_socket_has_by_itself() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        widen(one)
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > other.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    widen(one)  # a closed one is said by whoever sends

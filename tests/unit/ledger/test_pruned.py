@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.ledger_workspace import INFERENCE, OpenLedger, make_workspace
 
+from jurat.cli.main import run
+from jurat.cli.session import Session
 from jurat.core.clock import FixedClock
 from jurat.core.errors import NotFound, Tampered, Unavailable
 from jurat.core.settings import Settings, lock_file
@@ -22,6 +25,7 @@ from jurat.ledger.layout import ANCHOR, log_keys_file
 from jurat.ledger.minimum import MINIMUM_FILE, open_minimum, prove_minimum
 from jurat.ledger.producers import last_sequences
 from jurat.ledger.pruned import Ended, Pruned, entry_floor, hash_floor, pruned_file, punch, read_pruned, write_pruned
+from jurat.ledger.receipt import describe_batch, sign_receipt
 from jurat.ledger.sequencer import Fresh
 from jurat.ledger.tile_source import DirectorySource
 from jurat.ledger.tiles import read_public
@@ -214,6 +218,40 @@ def test_a_kept_checkpoint_of_a_pruned_size_is_held_to_the_anchor_log_and_never_
         assert told(verify(unknown)) == ([], ["a kept checkpoint of size 299"])
     for kept in (honest, forked):
         assert told(served(kept, "main/inference")) == ([], ["a kept checkpoint of size 300"]), "without the anchor log nobody can tell"
+
+
+def test_a_receipt_of_pruned_entries_is_not_judged_unless_it_promises_more_than_is_signed(
+    pruned: Workspace, whole: Workspace, tmp_path: Path
+) -> None:
+    known, signers = keys_of(whole), load_signers(whole, Settings(), FixedClock(START_NS))[INFERENCE]
+    reader = ArrayReader(INFERENCE.directory(whole.ledger), INFERENCE.entry_size)
+    promise = describe_batch(signers.public.origin, 100, reader.entries(100, 110), 10_000)
+    reader.close()
+    export_log(pruned.ledger, INFERENCE, list(known.values()), tmp_path / "x")
+    source = known["main/inference"], DirectorySource(tmp_path / "x")
+    for receipt, faults, unjudged in (
+        (promise, [], ["a receipt for entries 100 to 109"]),
+        (msgspec.structs.replace(promise, count=SIZE), ["receipt_broken"], []),
+    ):
+        kept = [sign_receipt(receipt, signers.receipt)]
+        here = verify_workspace(pruned.ledger, list(known.values()), lock_file(pruned, Settings()), receipts=kept)
+        for report in (here, verify_public([source], receipts=kept, anchor_keys=known["anchor"])):
+            assert [fault.what for fault in report.faults if fault.what.startswith("receipt")] == faults
+            assert [each for log in report.logs for each in log.unjudged] == unjudged
+
+
+def test_the_command_line_says_what_it_cannot_judge_and_ends_with_5(
+    pruned: Workspace, whole: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_log(pruned.ledger, INFERENCE, list(keys_of(whole).values()), tmp_path / "x")
+    (tmp_path / "kept").write_text(signed(whole, 300, bytes(32)))
+    arguments = ["verify", str(tmp_path / "x"), "--keys", str(log_keys_file(whole.keys))]
+    assert run(arguments, Session()) == 0
+    assert "not judged" not in capsys.readouterr().out
+    assert run([*arguments, "--since", str(tmp_path / "kept")], Session()) == Unavailable.exit_code
+    said = capsys.readouterr()
+    assert "not judged: a kept checkpoint of size 300 of `main/inference`" in said.out
+    assert "ok" not in said.out.split()
 
 
 def test_a_proof_of_another_logs_minimum_or_one_that_was_changed_is_refused(pruned: Workspace) -> None:

@@ -177,6 +177,17 @@ def test_checkpoint_that_was_committed_but_not_anchored_is_anchored_at_the_next_
     assert read_public(workspace, INFERENCE)[0] == 605
 
 
+def test_what_came_between_a_seal_and_its_anchors_is_sealed_after_a_restart(workspace: Workspace) -> None:
+    with OpenLedger(workspace) as ledger:
+        snapshot = ledger.engine.snapshot()
+        ledger.append(INFERENCE, 606, RAWS[5:8])  # in the journal before the anchors, which are sealed at once
+        ledger.publisher.publish(snapshot)
+        assert ledger.publisher.sealed(INFERENCE).size == 605
+    with OpenLedger(workspace) as ledger:
+        ledger.publish()
+    assert (read_public(workspace, INFERENCE)[0], read_public(workspace, ANCHOR)[0]) == (608, ledger.publisher.sealed(ANCHOR).size)
+
+
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
